@@ -1,0 +1,32 @@
+"""Guards for LLM applications that compose with ``|`` around any LangChain chain."""
+
+from langchain_guard.errors import (
+    Banned,
+    ConfigError,
+    GuardError,
+    GuardUnavailable,
+    IdentityRequired,
+    InjectionDetected,
+    OutputBlocked,
+    RateLimitExceeded,
+    Refused,
+    ToolDenied,
+)
+from langchain_guard.identity import Identity
+from langchain_guard.verdict import Finding, Verdict
+
+__all__ = [
+    "Banned",
+    "ConfigError",
+    "Finding",
+    "GuardError",
+    "GuardUnavailable",
+    "Identity",
+    "IdentityRequired",
+    "InjectionDetected",
+    "OutputBlocked",
+    "RateLimitExceeded",
+    "Refused",
+    "ToolDenied",
+    "Verdict",
+]
