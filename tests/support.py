@@ -1,0 +1,29 @@
+"""What several test files need and pytest has no fixture for."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+T = TypeVar("T")
+
+_runner = asyncio.Runner()
+atexit.register(_runner.close)
+
+
+def run(work: Coroutine[object, object, T]) -> T:
+    """Run a coroutine on the one event loop of the test process.
+
+    langchain-openai shares one async HTTP client per process and binds it to the first loop that it sees, so a second
+    ``asyncio.run`` meets "Event loop is closed". One loop is also what an application has.
+    """
+    return _runner.run(work)
+
+
+async def collect(stream: AsyncIterator[T]) -> list[T]:
+    """Everything that an async iterator gives."""
+    return [item async for item in stream]
