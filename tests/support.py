@@ -6,8 +6,12 @@ import asyncio
 import atexit
 from typing import TYPE_CHECKING, TypeVar
 
+from langchain_openai import ChatOpenAI
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from langchain_guard.testing import ScriptedServer
 
 T = TypeVar("T")
 
@@ -27,3 +31,9 @@ def run(work: Coroutine[object, object, T]) -> T:
 async def collect(stream: AsyncIterator[T]) -> list[T]:
     """Everything that an async iterator gives."""
     return [item async for item in stream]
+
+
+def chat_openai(server: ScriptedServer, **settings: object) -> ChatOpenAI:
+    """A real ChatOpenAI that talks to a scripted server: no retries, usage also in streams."""
+    defaults = {"model": "scripted", "api_key": "unused", "max_retries": 0, "stream_usage": True}
+    return ChatOpenAI(**{**defaults, "base_url": server.url, **settings})
