@@ -1,0 +1,345 @@
+"""LCEL values and the texts in them: read every text with its path, put changed texts back into a copy.
+
+One walk serves both, so that what is judged and what is replaced cannot drift apart. What does not change is handed on
+by identity; nothing is ever changed in place.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import fractions
+import json
+import re
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+MAX_DEPTH = 64
+"""Levels of nesting after which a value counts as unreadable; a value that holds itself ends here too."""
+
+_MIN_NUMBER = 1_000_000  # shorter numbers cannot be a card, a phone or an id
+
+_LEAVES = (
+    type(None), bool, float, complex, decimal.Decimal, fractions.Fraction, dt.date, dt.time, dt.timedelta, uuid.UUID,
+    PurePath, SecretStr, SecretBytes, enum.Enum, type(...),
+)  # fmt: skip
+
+# What providers put beside texts: identifiers, signatures and binary data, which a guard must not touch.
+PROVIDER_KEYS = frozenset({
+    "type", "id", "index", "name", "role", "status", "signature", "thought_signature", "encrypted_content",
+    "encrypted_index", "mime_type", "base64", "file_id", "call_id", "item_id", "tool_use_id", "tool_call_id",
+    "cache_control", "model", "model_name", "model_provider", "finish_reason", "stop_reason", "stop_sequence",
+    "system_fingerprint", "service_tier", "output_version", "created", "created_at", "token_usage", "usage", "headers",
+    "logprobs", "detail", "source_type", "media_type", "format", "__gemini_function_call_thought_signatures__",
+})  # fmt: skip
+_JSON_KEYS = frozenset({"arguments", "partial_json"})
+_ARGUMENT_KEYS = frozenset({"args", "input"})
+_ROLES = {"human": "user", "user": "user", "ai": "ai", "AIMessageChunk": "ai", "assistant": "ai", "system": "system",
+          "developer": "system", "tool": "tool", "function": "tool"}  # fmt: skip
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class Segment(NamedTuple):
+    """One text inside a value.
+
+    Attributes:
+        path: Where it stands, such as ``messages[2].tool_calls[0].args.to``; "" when the value is the text.
+        text: The text.
+        role: Who wrote it: ``"user"``, ``"ai"``, ``"system"``, ``"tool"`` or ``"document"``.
+    """
+
+    path: str
+    text: str
+    role: str
+
+
+class Unreadable(Exception):  # says what the value is, and is always turned into a GuardUnavailable
+    """A value (or a part of it) is none of the kinds in which a text can be found."""
+
+
+Visit = Callable[[Segment], str]
+"""Given a text, the text to put in its place: the same object for no change."""
+
+
+def rewrite(value: Any, visit: Visit, *, lenient: bool = False, path: str = "") -> Any:
+    """Visit every text of `value`, in order, and return the value with the texts that `visit` gave back.
+
+    Args:
+        value: Any value that may run through a chain.
+        visit: Called once per text.
+        lenient: Leave alone what cannot be read instead of raising.
+        path: Where `value` itself stands.
+
+    Returns:
+        The same object if no text changed, else a copy that shares everything unchanged.
+
+    Raises:
+        Unreadable: A part of it is of a kind that cannot be read, such as an open file.
+    """
+    return _Walk(visit, lenient=lenient).value(value, path, "user", 0)
+
+
+def rewrite_field(block: dict[str, Any], key: str, visit: Visit, *, path: str) -> Any:
+    """`rewrite` for one field of a content block, of additional_kwargs or of response_metadata of an AI message."""
+    return _Walk(visit, lenient=True).provider_field(block, key, block[key], path, "ai", 0)
+
+
+def read(value: Any) -> list[Segment]:
+    """Every text of `value` with its path and role, in order.
+
+    Raises:
+        Unreadable: As `rewrite`.
+    """
+    found: list[Segment] = []
+
+    def keep(segment: Segment) -> str:
+        found.append(segment)
+        return segment.text
+
+    rewrite(value, keep)
+    return found
+
+
+def role_of(message: BaseMessage) -> str:
+    """Who wrote a message: "user" for every role that is not known."""
+    kind = message.role if isinstance(message, ChatMessage) else message.type
+    return _ROLES.get(kind, "user")
+
+
+def describe(value: Any) -> dict[str, Any]:
+    """What a trace may know of a value: its type and how much of it there is, never its text."""
+    text = getattr(value, "content", None) or getattr(value, "page_content", None) or value
+    size = len(text) if hasattr(text, "__len__") else None
+    return {"type": type(value).__name__, **({} if size is None else {"length": size})}
+
+
+class _Walk:
+    """The recursion behind `rewrite`; each method returns the same object if nothing in it changed."""
+
+    def __init__(self, visit: Visit, *, lenient: bool) -> None:
+        self.visit, self.lenient = visit, lenient
+
+    def text(self, text: str, path: str, role: str) -> str:
+        return self.visit(Segment(path, text, role)) if text else text
+
+    def value(self, value: Any, path: str, role: str, depth: int) -> Any:
+        if isinstance(value, str):
+            return value if isinstance(value, enum.Enum) else self.text(value, path, role)
+        if isinstance(value, _LEAVES):
+            return value
+        if depth > MAX_DEPTH:
+            return self.unreadable(value, f"it is nested deeper than {MAX_DEPTH} levels, or holds itself")
+        if isinstance(value, int):
+            return self.number(value, path, role)
+        if isinstance(value, BaseMessage):
+            return self.message(value, path, depth)
+        if isinstance(value, Document):
+            return self.fields(value, ("page_content", "metadata"), path, "document", depth)
+        if isinstance(value, BaseModel):
+            extra = value.__pydantic_extra__ or {}
+            return self.fields(value, (*type(value).model_fields, *extra), path, role, depth)
+        if isinstance(value, Mapping):
+            return self.mapping(value, path, role, depth)
+        if isinstance(value, (list, tuple, deque, set, frozenset)):
+            return self.sequence(value, path, role, depth)
+        if isinstance(value, (bytes, bytearray)):
+            return self.encoded(value, path, role)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.fields(value, [f.name for f in dataclasses.fields(value)], path, role, depth)
+        return self.unreadable(value, f"a {type(value).__name__} is no kind of value in which a guard can read texts")
+
+    def number(self, number: int, path: str, role: str) -> int | str:
+        if -_MIN_NUMBER < number < _MIN_NUMBER:
+            return number
+        try:
+            digits = str(number)
+        except ValueError:  # beyond sys.get_int_max_str_digits(): longer than anything a rule looks for
+            return number
+        changed = self.text(digits, path, role)
+        return number if changed == digits else changed
+
+    def encoded(self, value: bytes | bytearray, path: str, role: str) -> Any:
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            return self.unreadable(value, f"{type(value).__name__} that are no UTF-8 text")
+        changed = self.text(text, path, role)
+        return value if changed == text else type(value)(changed.encode())
+
+    def fields(self, value: Any, names: Any, path: str, role: str, depth: int) -> Any:
+        changes = {}
+        for name in names:
+            old = getattr(value, name, None)
+            new = self.value(old, _attribute(path, name), role, depth + 1)
+            if new is not old:
+                changes[name] = new
+        if not changes:
+            return value
+        if isinstance(value, BaseModel):
+            return value.model_copy(update=changes)
+        changed = copy.copy(value)
+        for name, new in changes.items():
+            object.__setattr__(changed, name, new)
+        return changed
+
+    def mapping(self, value: Mapping[Any, Any], path: str, role: str, depth: int) -> Any:
+        out: dict[Any, Any] = {}
+        same = True
+        for key, old in value.items():
+            new_key, shown = key, "*"
+            if isinstance(key, str):
+                new_key = self.text(key, f"{path}[*]", role)
+                if new_key is not key:
+                    new_key = _unused(new_key, value, out)
+                elif _PLAIN_KEY.fullmatch(key):
+                    shown = key
+            new = self.value(old, f"{path}[*]" if shown == "*" else _attribute(path, shown), role, depth + 1)
+            same = same and new is old and new_key is key
+            out[new_key] = new
+        return value if same else _like(value, out)
+
+    def sequence(self, value: Any, path: str, role: str, depth: int) -> Any:
+        new = [self.value(item, f"{path}[{i}]", role, depth + 1) for i, item in enumerate(value)]
+        if all(a is b for a, b in zip(new, value, strict=True)):
+            return value
+        if isinstance(value, tuple) and hasattr(value, "_make"):  # a namedtuple
+            return value._make(new)
+        return type(value)(new)
+
+    # -- messages
+
+    def message(self, message: BaseMessage, path: str, depth: int) -> BaseMessage:
+        role = role_of(message)
+        changes: dict[str, Any] = {}
+
+        def put(name: str, old: Any, new: Any) -> None:
+            if new is not old:
+                changes[name] = new
+
+        content: Any = message.content
+        at = _attribute(path, "content")
+        put("content", content, self.text(content, at, role) if isinstance(content, str)
+            else self.provider(content, at, role, depth + 1))  # fmt: skip
+        if isinstance(message, AIMessage):
+            for name in ("tool_calls", "invalid_tool_calls", "tool_call_chunks"):
+                calls = getattr(message, name, None)
+                if calls:
+                    put(name, calls, self.calls(calls, _attribute(path, name), role, depth + 1))
+        elif isinstance(message, ToolMessage) and message.artifact is not None:
+            put(
+                "artifact", message.artifact, self.artifact(message.artifact, _attribute(path, "artifact"), role, depth)
+            )
+        for name in ("additional_kwargs", "response_metadata"):
+            extra = getattr(message, name)
+            if extra:
+                put(name, extra, self.provider(extra, _attribute(path, name), role, depth + 1))
+        if not changes:
+            return message
+        metadata = changes.get("response_metadata", message.response_metadata)
+        if metadata.get("logprobs"):  # they spell the text that was changed, token by token
+            changes["response_metadata"] = {**metadata, "logprobs": None}
+        return message.model_copy(update=changes)
+
+    def calls(self, calls: list[Any], path: str, role: str, depth: int) -> list[Any]:
+        """Tool calls, parsed or raw: their arguments are the model's text, their names and ids are not."""
+        out = []
+        for i, call in enumerate(calls):
+            at = f"{path}[{i}]"
+            args, error = call.get("args"), call.get("error")
+            new_args = (
+                self.json(args, f"{at}.args", role, depth)
+                if isinstance(args, str)
+                else self.value(args, f"{at}.args", role, depth + 1)
+            )
+            new_error = self.text(error, f"{at}.error", role) if isinstance(error, str) else error
+            same = new_args is args and new_error is error
+            out.append(
+                call if same else {**call, "args": new_args, **({"error": new_error} if "error" in call else {})}
+            )
+        return calls if all(a is b for a, b in zip(out, calls, strict=True)) else out
+
+    def artifact(self, artifact: Any, path: str, role: str, depth: int) -> Any:
+        """An artifact is the application's own object: what is no text in it is none of a guard's business."""
+        lenient, self.lenient = self.lenient, True
+        try:
+            return self.value(artifact, path, role, depth + 1)
+        finally:
+            self.lenient = lenient
+
+    def unreadable(self, value: Any, why: str) -> Any:
+        if self.lenient:
+            return value
+        raise Unreadable(why)
+
+    def json(self, raw: str, path: str, role: str, depth: int) -> str:
+        """Raw JSON: its strings are judged decoded, so that escapes hide nothing and the result stays valid."""
+        try:
+            parsed = json.loads(raw)
+        except ValueError:
+            return self.text(raw, path, role)
+        changed = self.value(parsed, path, role, depth + 1)
+        return raw if changed is parsed else json.dumps(changed, ensure_ascii=False)
+
+    def provider(self, value: Any, path: str, role: str, depth: int) -> Any:
+        """Content blocks, additional_kwargs and response_metadata: like a value, less what providers need as it is."""
+        if depth > MAX_DEPTH:
+            return self.unreadable(value, f"it is nested deeper than {MAX_DEPTH} levels, or holds itself")
+        if isinstance(value, list):
+            new = [self.provider(item, f"{path}[{i}]", role, depth + 1) for i, item in enumerate(value)]
+            return value if all(a is b for a, b in zip(new, value, strict=True)) else new
+        if not isinstance(value, dict):
+            return value if isinstance(value, int) else self.artifact(value, path, role, depth)
+        out = {}
+        for key, old in value.items():
+            out[key] = self.provider_field(value, key, old, _attribute(path, str(key)), role, depth)
+        return value if all(out[key] is old for key, old in value.items()) else out
+
+    def provider_field(self, block: dict[Any, Any], key: Any, old: Any, path: str, role: str, depth: int) -> Any:
+        if key in PROVIDER_KEYS or (key == "data" and block.get("type") != "text"):
+            return old
+        if isinstance(old, str):
+            if key in _JSON_KEYS:
+                return self.json(old, path, role, depth)
+            return old if key == "url" and old.startswith("data:") else self.text(old, path, role)
+        if key in _ARGUMENT_KEYS:
+            return self.value(old, path, role, depth + 1)
+        return self.provider(old, path, role, depth + 1)
+
+
+def _attribute(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _unused(key: str, *taken: Mapping[Any, Any]) -> str:
+    """Two keys that were replaced by the same text must not swallow each other's value."""
+    number, free = 1, key
+    while any(free in mapping for mapping in taken):
+        number += 1
+        free = f"{key}_{number}"
+    return free
+
+
+def _like(value: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
+    if type(value) is dict:
+        return items
+    try:
+        changed: Any = copy.copy(value)
+        for key in list(changed):
+            del changed[key]
+        changed.update(items)
+    except (AttributeError, TypeError):
+        return items
+    return changed
+
+
+__all__ = ["Segment", "Unreadable", "describe", "read", "rewrite", "role_of"]

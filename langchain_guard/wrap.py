@@ -1,0 +1,193 @@
+"""`Guard.wrap`: the same kind of thing back wherever there is a seam, else one guarded run around it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, aclosing
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableSerializable, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
+from langchain_core.runnables.config import merge_configs, patch_config
+from langchain_core.runnables.configurable import RunnableConfigurableAlternatives, RunnableConfigurableFields
+from langchain_core.runnables.utils import get_unique_config_specs
+from pydantic import ConfigDict, SerializeAsAny
+
+from langchain_guard.errors import ConfigError
+from langchain_guard.model import wrap_chat_model, wrap_completion_model, wrap_retriever
+from langchain_guard.run import ARun, Call, Run, aclose, close
+from langchain_guard.runnable import Guard, added, opened
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables.graph import Graph
+    from langchain_core.runnables.utils import ConfigurableFieldSpec
+
+    from langchain_guard.runnable import Session
+
+
+def wrap(guard: Guard, runnable: Any) -> Any:
+    """`runnable` with `guard` around it; see `Guard.wrap`."""
+    if isinstance(runnable, BaseChatModel):
+        return wrap_chat_model(guard, runnable)
+    if isinstance(runnable, BaseLLM):
+        return wrap_completion_model(guard, runnable)
+    if isinstance(runnable, BaseRetriever):
+        return wrap_retriever(guard, runnable)
+    # one call of a retried or falling-back Runnable is one call for a limiter; a guard on texts must reach every model
+    if isinstance(runnable, RunnableBindingBase if guard.sees_text else RunnableBinding):
+        return runnable.model_copy(update={"bound": wrap(guard, runnable.bound)})
+    if guard.sees_text and isinstance(runnable, RunnableWithFallbacks):
+        fallbacks = [wrap(guard, fallback) for fallback in runnable.fallbacks]
+        return runnable.model_copy(update={"runnable": wrap(guard, runnable.runnable), "fallbacks": fallbacks})
+    if isinstance(runnable, RunnableConfigurableFields):
+        return runnable.model_copy(update={"default": wrap(guard, runnable.default)})
+    if isinstance(runnable, RunnableConfigurableAlternatives):
+        alternatives = {
+            key: wrap(guard, made if isinstance(made, Runnable) else made())
+            for key, made in runnable.alternatives.items()
+        }
+        return runnable.model_copy(update={"default": wrap(guard, runnable.default), "alternatives": alternatives})
+    if type(runnable).__name__ == "_ConfigurableModel":
+        raise ConfigError(
+            f"{guard.get_name()}.wrap: init_chat_model(configurable_fields=...) builds its model anew for each call and "
+            "would drop the guard; wrap init_chat_model('provider:name') and call .configurable_fields() on the result"
+        )
+    return Wrapped(guard=guard, bound=coerce_to_runnable(runnable))
+
+
+class Wrapped(RunnableSerializable[Any, Any]):
+    """One run, named ``<guard>.wrap``, around a Runnable that has no seam of its own.
+
+    Listeners still see what models inside of it say: wrap the model itself where that matters.
+
+    It is no RunnableBinding, because LangChain sends ``astream_events``, ``batch`` and ``transform`` of a binding
+    straight to what is bound, past the guard; and no RunnableSequence, because ``prompt | it`` would flatten it away.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    guard: SerializeAsAny[Guard]
+    bound: SerializeAsAny[Runnable[Any, Any]]
+
+    @property
+    def trace(self) -> str:
+        """The guard's setting."""
+        return self.guard.trace
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """Open the guard's session, call what is bound, judge its answer."""
+        closed = self.guard._closed
+        with Run(self, config, input) as run, opened(closed(self.guard._open, input, run.call)) as session:
+            run.flush()
+            answer = self.bound.invoke(session.value, _config(session, run.call), **kwargs)
+            return run.returns(closed(session.whole, answer))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        """As `invoke`."""
+        closed = self.guard._aclosed
+        async with ARun(self, config, input) as run:
+            with opened(await closed(self.guard._aopen, input, run.call)) as session:
+                await run.flush()
+                answer = await self.bound.ainvoke(session.value, _config(session, run.call), **kwargs)
+                return run.returns(await closed(session.awhole, answer))
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
+        """As `transform` of one value."""
+        yield from self.transform(iter((input,)), config, **kwargs)
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
+        """As `atransform` of one value."""
+
+        async def one() -> AsyncIterator[Any]:
+            yield input
+
+        async with aclosing(self.atransform(one(), config, **kwargs)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
+
+    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
+        """Gather the input, open the guard's session, judge the answer as it streams."""
+        guard, closed = self.guard, self.guard._closed
+        with Run(self, config, input) as run, ExitStack() as stack:
+            stack.callback(close, input)
+            whole = added(list(input))
+            session = stack.enter_context(opened(closed(guard._open, whole, run.call)))
+            run.flush()
+            source = self.bound.stream(session.value, _config(session, run.call), **kwargs)
+            stack.callback(close, source)
+            yield from run.tap(guard._filtered(source, closed(session.filter)))
+
+    async def atransform(
+        self,
+        input: AsyncIterator[Any],  # noqa: A002
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """As `transform`."""
+        guard = self.guard
+        async with ARun(self, config, input) as run:
+            try:
+                whole = added([value async for value in input])
+            finally:
+                await aclose(input)
+            with opened(await guard._aclosed(guard._aopen, whole, run.call)) as session:
+                await run.flush()
+                source = self.bound.astream(session.value, _config(session, run.call), **kwargs)
+                try:
+                    chunks = run.tap(guard._afiltered(source, guard._closed(session.filter)))
+                    async with aclosing(chunks):
+                        async for chunk in chunks:
+                            yield chunk
+                finally:
+                    await aclose(source)
+
+    # -- what describes the chain is the chain's
+
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        """``<guard>.wrap``, unless it was named otherwise."""
+        return super().get_name(suffix, name=name or self.name or f"{self.guard.get_name()}.wrap")
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """It dumps as its guard and what is bound."""
+        return True
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802
+        """What is bound takes it."""
+        return self.bound.InputType
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802
+        """What is bound returns it."""
+        return self.bound.OutputType
+
+    def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
+        """The schema of what is bound."""
+        return self.bound.get_input_schema(config)
+
+    def get_output_schema(self, config: RunnableConfig | None = None) -> Any:
+        """The schema of what is bound."""
+        return self.bound.get_output_schema(config)
+
+    def get_graph(self, config: RunnableConfig | None = None) -> Graph:
+        """The graph of what is bound."""
+        return self.bound.get_graph(config)
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """Those of the guard and of what is bound."""
+        return get_unique_config_specs([*self.guard.config_specs, *self.bound.config_specs])
+
+
+def _config(session: Session, call: Call) -> RunnableConfig:
+    """The config for what is wrapped: a child of the guard's run, with the session's handlers."""
+    config = call.child()
+    if not session.callbacks:
+        return config
+    return merge_configs(patch_config(config), {"callbacks": list(session.callbacks)})
