@@ -1,0 +1,289 @@
+"""Further readings of a text: what a model would decode or see, and a person would not.
+
+`read` gives the canonical view first, then only those readings that the text really has: leet spelling, base64, hex,
+rot13, reversed text, hidden HTML and comments, fenced data, characters that are not displayed. All pieces of one kind
+are one view, so the number of views is bounded whatever the text; decoding shrinks a text, and decoded text is decoded
+at most once more, so the work stays linear.
+
+The hidden characters are findings in their own right: there is hardly a harmless use for ASCII in tag characters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_guard.injection.canonical import TAGS, Step, View, canonical, inside, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_DEPTH = 2
+"""How often decoded text is decoded again."""
+
+
+class Signal(NamedTuple):
+    """Something in the spelling itself: a rule's name and a place in the original text."""
+
+    rule: str
+    start: int
+    end: int
+
+
+class Reading(NamedTuple):
+    """Every view of a text, the canonical one first, and what its spelling gives away."""
+
+    views: tuple[View, ...]
+    signals: tuple[Signal, ...]
+
+
+def read(text: str) -> Reading:
+    """Reads `text` in every way that it offers.
+
+    Returns:
+        The views, and the signals ``tag_characters`` (ASCII that is not displayed), ``variation_selectors`` (bytes in
+        variation selectors), ``bidi_override`` and ``hidden_html`` (a comment or element that is not displayed).
+    """
+    first = canonical(text)
+    views = [first]
+    signals: list[Signal] = []
+    if not text.isascii() and not _UNDISPLAYED.isdisjoint(text):
+        views += _undisplayed(text, signals)
+    pieces: dict[str, list[View]] = {}
+    _decode(text, (), _DEPTH, pieces)
+    if "<" in text or "[//" in text or "[comment" in text:
+        _hidden(text, pieces, signals)
+    if "```" in text or "~~~" in text or '"""' in text:
+        pieces["fenced"] = [
+            View("fenced", m[2], (*first.steps, inside(m.start(2))))
+            for m in _FENCE.finditer(first.text)
+            if 12 < len(m[2]) <= 600
+        ]
+    views += [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
+    leet = _leet(first)
+    if leet is not None:
+        views.append(leet)
+    views += _turned(first)
+    return Reading(tuple(views), tuple(signals))
+
+
+def _join(name: str, parts: list[View]) -> View | None:
+    """All pieces of one kind as one view, so that thousands of pieces cost no more than one long one."""
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    step = Step([], [], [], [])
+    length = 0
+    for part in parts:
+        start, end = part.origin(0, len(part.text))
+        step.out_starts.append(length)
+        step.out_ends.append(length + len(part.text))
+        step.in_starts.append(start)
+        step.in_ends.append(end)
+        length += len(part.text) + 2
+    return View(name, "\n\n".join(part.text for part in parts), (step,))
+
+
+# --- decoding --------------------------------------------------------------------------------------------------
+
+_BASE64 = re.compile(
+    r"[A-Za-z0-9+/_-]{20,}(?:\r?\n[A-Za-z0-9+/_-]{20,})*(?:\r?\n[A-Za-z0-9+/_-]{1,19}(?![^\s=]))?={0,2}"
+)
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{20,}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2}){10,}|(?:[0-9a-fA-F]{2}[ :,]){9,}[0-9a-fA-F]{2}")
+_HEX_CLASSES = bytes(104 if chr(b) in "0123456789abcdefABCDEF" else 32 if chr(b) in " :," else 46 for b in range(256))
+
+
+def _decode(text: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> None:
+    runs = [run[0] for word in set(text.split()) if len(word) >= 20 and (run := _RUN.search(word)) is not None]
+    long = any(map(_HEX.search, runs))
+    if any(_from_base64(run[:24]) is not None for run in runs):  # whether it can be text is seen from its beginning
+        for match in _BASE64.finditer(text):
+            raw = match[0]
+            if _HEX.fullmatch(raw) is not None or (raw[1] == "x" and _HEX.fullmatch(raw, 2) is not None):
+                continue
+            found = _from_base64(raw)
+            if found is not None:
+                _add("base64", found, (*steps, whole(len(found), match.start(), match.end())), depth, pieces)
+    spaced = text.encode("latin-1", "replace").translate(_HEX_CLASSES).find(b"hh hh hh hh hh") >= 0
+    if long or spaced:
+        for match in _HEX.finditer(text):
+            found = _printable(bytes.fromhex(re.sub(r"[ :,]", "", match[0])))
+            if found is not None:
+                _add("hex", found, (*steps, whole(len(found), match.start(), match.end())), depth, pieces)
+
+
+def _add(name: str, found: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> None:
+    view = canonical(found, name, steps)
+    pieces.setdefault(name, []).append(view)
+    if depth > 1:
+        _decode(found, steps, depth - 1, pieces)
+    pieces[name].extend(turned for turned in _turned(view))
+
+
+def _from_base64(raw: str) -> str | None:
+    compact = re.sub(r"\s", "", raw).rstrip("=").replace("-", "+").replace("_", "/")
+    if len(compact) % 4 == 1:
+        compact = compact[:-1]
+    try:
+        data = base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return _printable(data)
+
+
+def _printable(data: bytes) -> str | None:
+    """`data` as text if it is text: UTF-8 or UTF-16, nearly all of it printable."""
+    for encoding in ("utf-8", "utf-16-le"):
+        try:
+            found = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        seen = sum(c.isprintable() or c in "\n\t\r" for c in found)
+        letters = sum(c.isalpha() or c == " " for c in found)
+        if (
+            found
+            and seen >= 0.95 * len(found)
+            and letters >= 0.6 * len(found)
+            and (encoding == "utf-8" or found.isascii())
+        ):
+            return found
+    return None
+
+
+# --- hidden ----------------------------------------------------------------------------------------------------
+
+_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
+_INVISIBLE_STYLE = re.compile(
+    r"<([a-z][a-z0-9]*)\b[^<>]{0,400}?(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d]*[1-9])"
+    r"|text-indent\s*:\s*-\d{3}|left\s*:\s*-\d{4}|\shidden\b|color\s*:\s*(?:white|\#fff(?:fff)?)\b)[^<>]{0,400}>",
+    re.IGNORECASE,
+)
+_REFERENCE_COMMENT = re.compile(r"^\[(?://|comment)\]:\s*(?:#|<>)\s*[(\"'](.*)[)\"']\s*$", re.MULTILINE | re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"=(?:\"([^\"<>]{15,2000})\"|'([^'<>]{15,2000})')")
+_SPOKEN = ("alt", "title", "label", "content", "description", "summary")
+_FENCE = re.compile(r"(```|~~~|\"\"\")[^\n`~\"]{0,40}\n?(.*?)(?:\1|\Z)", re.DOTALL)
+_MARKUP = re.compile(r"<[^<>]{0,400}>")
+
+
+def _hidden(text: str, pieces: dict[str, list[View]], signals: list[Signal]) -> None:
+    parts = pieces.setdefault("hidden_html", [])
+    for pattern in (_COMMENT, _REFERENCE_COMMENT):
+        for match in pattern.finditer(text):
+            if len(match[1].strip()) > 12:
+                parts.append(canonical(match[1], "hidden_html", (inside(match.start(1)),)))
+    position = 0
+    while (match := _INVISIBLE_STYLE.search(text, position)) is not None:
+        close = text.find(f"</{match[1]}", match.end())
+        end = close if close >= 0 else len(text)
+        if len(_MARKUP.sub("", text[match.end() : end]).strip()) > 12:
+            parts.append(canonical(text[match.end() : end], "hidden_html", (inside(match.end()),)))
+            signals.append(Signal("hidden_html", match.start(), end))
+        position = max(end, match.end())
+    for match in _ATTRIBUTE.finditer(text):
+        if text[max(0, match.start() - 11) : match.start()].lower().endswith(_SPOKEN):
+            group = 1 if match[1] is not None else 2
+            parts.append(canonical(match[group], "hidden_html", (inside(match.start(group)),)))
+
+
+_UNDISPLAYED = frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0000, 0xE0200), 0x202D, 0x202E)))
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
+_BIDI = re.compile("[\u202d\u202e][^\u202c\n]*")
+
+
+def _undisplayed(text: str, signals: list[Signal]) -> Iterable[View]:
+    tags = []
+    for match in TAGS.finditer(text):
+        signals.append(Signal("tag_characters", match.start(), match.end()))
+        tags.append(canonical(match[0], "tag_characters", (inside(match.start()),)))
+    selected = []
+    for match in _SELECTORS.finditer(text):
+        data = bytes(ord(c) - 0xFE00 if ord(c) <= 0xFE0F else ord(c) - 0xE0100 + 16 for c in match[0])
+        signals.append(Signal("variation_selectors", match.start(), match.end()))
+        found = _printable(data)
+        if found is not None:
+            steps = (whole(len(found), match.start(), match.end()),)
+            selected.append(canonical(found, "variation_selectors", steps))
+    turned = []
+    for match in _BIDI.finditer(text):
+        if match[0][0] == "\u202e" and any(c.isascii() and c.isalpha() for c in match[0]):
+            signals.append(Signal("bidi_override", match.start(), match.end()))
+            shown = match[0][:0:-1]
+            turned.append(canonical(shown, "bidi_override", (whole(len(shown), match.start(), match.end()),)))
+    views = ((("tag_characters"), tags), ("variation_selectors", selected), ("bidi_override", turned))
+    return [joined for name, parts in views if (joined := _join(name, parts)) is not None]
+
+
+# --- spelling --------------------------------------------------------------------------------------------------
+
+_LEET = str.maketrans("0134578@$!|", "oieastbasil")
+_LEET_WORD = re.compile(r"(?=[a-z@$!|]*[013457])(?=[013457@$!|]*[a-z])[a-z013457@$!|']{2,24}(?![a-z0-9])")
+_LEET_DIGITS = frozenset("013457")
+_STOP = frozenset(
+    "all and are as at be been but by can do for from have he her his how if in is it its me my no not of on or our "
+    "she so that the their them then there they this to us was we what when which who will with would you your "
+    "above ignore instructions previous print prompt reveal say show system tell".split()
+)
+_LETTERS = re.compile(r"[a-z]{1,24}")
+_TURNED_WORDS = tuple(
+    f" {word} "
+    for stop in ("the", "to", "of", "and", "all", "your")
+    for word in (codecs.encode(stop, "rot13"), stop[::-1])
+)
+
+
+def _leet(view: View) -> View | None:
+    """Digits read as the letters that they imitate, if enough words mix them."""
+    text = view.text
+    if _LEET_DIGITS.isdisjoint(text):
+        return None
+    words = text.split()
+    mixed = sum(1 for word in words if not word.isalpha() and _LEET_WORD.match(word) is not None)
+    if mixed < 3 or mixed * 5 < len(words):
+        return None
+    return canonical(text.translate(_LEET), "leet", view.steps)
+
+
+def _stop_share(text: str) -> float:
+    """Share of English function words among the first words of `text`, 0 to 1."""
+    words = _LETTERS.findall(text[:2000])
+    return sum(word in _STOP for word in words) / len(words) if len(words) > 4 else 0.0
+
+
+def _turned(view: View) -> Iterable[View]:
+    """The text, or those of its lines that read as no language, in rot13 and backwards, where that reads as English."""
+    text = view.text
+    share = _stop_share(text)
+    found: list[View] = []
+    if share < 0.1:
+        for name, turn in _TURNS:
+            turned = turn(text)
+            if _stop_share(turned) > max(0.2, 2 * share):
+                steps = (*view.steps, _mirror(len(text))) if name == "reversed" else view.steps
+                found.append(View(name, turned, steps))
+    if found or "\n" not in text or not any(word in text for word in _TURNED_WORDS):
+        return found
+    pieces: dict[str, list[View]] = {}
+    position = 0
+    for line in text.split("\n"):
+        if len(line) >= 20 and any(word in line for word in _TURNED_WORDS) and _stop_share(line) < 0.1:
+            for name, turn in _TURNS:
+                turned = turn(line)
+                if _stop_share(turned) > 0.3:
+                    steps = (*view.steps, whole(len(line), position, position + len(line)))
+                    pieces.setdefault(name, []).append(View(name, turned, steps))
+        position += len(line) + 1
+    return [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
+
+
+def _mirror(length: int) -> Step:
+    """A turned text maps back as a whole: its evidence is all of it."""
+    return whole(length, 0, length)
+
+
+_TURNS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("rot13", lambda text: codecs.encode(text, "rot13")),
+    ("reversed", lambda text: text[::-1]),
+)
