@@ -12,7 +12,9 @@ from langchain_guard.errors import (
     Refused,
     ToolDenied,
 )
+from langchain_guard.events import collect_verdicts
 from langchain_guard.identity import Identity
+from langchain_guard.refusal import on_refusal
 from langchain_guard.verdict import Finding, Verdict
 
 __all__ = [
@@ -29,4 +31,6 @@ __all__ = [
     "Refused",
     "ToolDenied",
     "Verdict",
+    "collect_verdicts",
+    "on_refusal",
 ]

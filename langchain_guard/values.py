@@ -21,6 +21,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
+from langchain_core.load.serializable import Serializable
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 from pydantic import BaseModel, SecretBytes, SecretStr
 
@@ -146,8 +147,10 @@ class _Walk:
         if isinstance(value, Document):
             return self.fields(value, ("page_content", "metadata"), path, "document", depth)
         if isinstance(value, BaseModel):
-            extra = value.__pydantic_extra__ or {}
-            return self.fields(value, (*type(value).model_fields, *extra), path, role, depth)
+            names = (*type(value).model_fields, *(value.__pydantic_extra__ or ()))
+            if isinstance(value, Serializable):  # LangChain's own: these two name the object, they are nobody's text
+                names = tuple(name for name in names if name not in {"type", "id"})
+            return self.fields(value, names, path, role, depth)
         if isinstance(value, Mapping):
             return self.mapping(value, path, role, depth)
         if isinstance(value, (list, tuple, deque, set, frozenset)):
