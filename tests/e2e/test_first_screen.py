@@ -13,7 +13,6 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
-from support import chat_openai, collect, run
 
 from langchain_guard import (
     InjectionDetected,
@@ -25,6 +24,7 @@ from langchain_guard import (
     collect_verdicts,
 )
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
+from support import chat_openai, collect, run
 
 PROMPT = ChatPromptTemplate.from_template("Answer in one line: {question}")
 QUESTION = {"question": "How long does a refund take?"}

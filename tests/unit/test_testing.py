@@ -16,7 +16,6 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_core.tools import tool
 from pydantic import BaseModel
-from support import chat_openai, collect, run
 
 from langchain_guard.testing import (
     Call,
@@ -26,6 +25,7 @@ from langchain_guard.testing import (
     ScriptedServer,
     assert_chunking_invariant,
 )
+from support import chat_openai, collect, run
 
 
 @tool
