@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_openai import ChatOpenAI
@@ -25,7 +26,7 @@ def run(work: Coroutine[object, object, T]) -> T:
     langchain-openai shares one async HTTP client per process and binds it to the first loop that it sees, so a second
     ``asyncio.run`` meets "Event loop is closed". One loop is also what an application has.
     """
-    return _runner.run(work)
+    return _runner.run(work, context=contextvars.copy_context())  # else that of the first call, for ever
 
 
 async def collect(stream: AsyncIterator[T]) -> list[T]:
