@@ -71,7 +71,7 @@ class SecretPolicy:
 
 class _SecretGuard(TextGuard):
     def _refusal(self, verdict: Verdict) -> Refused:
-        return OutputBlocked("The answer holds a secret.", verdict=verdict)
+        return OutputBlocked("The answer holds a secret.", verdict=verdict, advice="Ask for something else.")
 
 
 class Redact(_SecretGuard):

@@ -1,0 +1,295 @@
+"""The contract of guards that judge the text of an answer: by every way in the same judgement, and nothing leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import AddableDict, RunnableGenerator, RunnableLambda
+from small_guards import Redact
+from subjects import OUTPUT, named
+from test_link import Listener, Source, acollect, total
+
+from langchain_guard import GuardUnavailable, OutputBlocked, Refused, collect_verdicts
+from langchain_guard.values import read
+
+every = pytest.mark.parametrize("subject", OUTPUT, ids=named)
+blocking = pytest.mark.parametrize("subject", [s for s in OUTPUT if s.does == "block"], ids=named)
+redacting = pytest.mark.parametrize("subject", [s for s in OUTPUT if s.does == "redact"], ids=named)
+
+
+def outcome(work: Any) -> Any:
+    """What a call gives: a value, or the type of the refusal."""
+    try:
+        return work()
+    except Refused as refused:
+        return type(refused)
+
+
+def joined(chunks: Any) -> str:
+    return "".join(chunk if isinstance(chunk, str) else str(chunk.text) for chunk in chunks)
+
+
+@every
+def test_every_way_in_gives_the_same_judgement(subject):
+    guard, text = subject.make(), f"see {subject.bad} ok"
+    wanted = outcome(lambda: guard.invoke(text))
+    assert wanted is OutputBlocked if subject.does == "block" else subject.raw not in wanted
+    assert outcome(lambda: asyncio.run(guard.ainvoke(text))) == wanted
+    assert outcome(lambda: guard.batch([text])[0]) == wanted
+    assert outcome(lambda: asyncio.run(guard.abatch([text]))[0]) == wanted
+    assert outcome(lambda: "".join(guard.stream(text))) == wanted
+    assert outcome(lambda: "".join(asyncio.run(acollect(guard.astream(text))))) == wanted
+    assert outcome(lambda: "".join(guard.transform(iter(text)))) == wanted
+
+
+@every
+def test_check_says_what_invoke_does(subject):
+    guard, text = subject.make(), f"see {subject.bad} ok"
+    with collect_verdicts() as verdicts:
+        outcome(lambda: guard.invoke(text))
+    verdict = guard.check(text)
+    assert [verdict] == verdicts
+    assert verdict.action == subject.does
+    assert asyncio.run(guard.acheck(text)) == verdict
+    finding = verdict.findings[0]
+    assert text[finding.start : finding.end] == subject.bad
+    assert subject.raw not in repr(verdict)
+
+
+@every
+def test_one_bad_item_of_a_batch_does_not_spoil_the_others(subject):
+    results = subject.make().batch(["good one", f"see {subject.bad}", "good two"], return_exceptions=True)
+    assert (results[0], results[2]) == ("good one", "good two")
+    assert isinstance(results[1], OutputBlocked) or subject.raw not in results[1]
+
+
+def secret_message(bad: str) -> AIMessage:
+    args = {"body": f"hello {bad} bye", "n": 1}
+    return AIMessage(
+        content=[{"type": "reasoning", "reasoning": f"hmm {bad} hmm"}, {"type": "text", "text": f"see {bad} ok"}],
+        id="m1",
+        tool_calls=[{"name": "send", "args": args, "id": "c1", "type": "tool_call"}],
+        additional_kwargs={"tool_calls": [{"id": "c1", "function": {"name": "send", "arguments": json.dumps(args)}}]},
+    )
+
+
+@every
+def test_a_value_is_guarded_in_every_place_of_a_message(subject):
+    result = outcome(lambda: subject.make().invoke(secret_message(subject.bad)))
+    if subject.does == "block":
+        assert result is OutputBlocked
+        return
+    assert subject.raw not in repr(result.model_dump())
+    assert [block["type"] for block in result.content] == ["reasoning", "text"]
+    assert result.tool_calls[0]["args"]["n"] == 1
+    assert len(read(result)) == len(read(secret_message(subject.bad)))
+
+
+def chunks_of(bad: str, cut: int) -> list[AIMessageChunk]:
+    """A message with reasoning, text and a tool call, streamed in pieces of `cut` characters."""
+
+    def parts(text: str) -> list[str]:
+        return [text[i : i + cut] for i in range(0, len(text), cut)]
+
+    message = secret_message(bad)
+    out = []
+    for index, block in enumerate(message.content):
+        field = "reasoning" if block["type"] == "reasoning" else "text"
+        out += [
+            AIMessageChunk(content=[{"type": block["type"], field: part, "index": index}], id="m1")
+            for part in parts(block[field])
+        ]
+    for i, part in enumerate(parts(json.dumps(message.tool_calls[0]["args"]))):
+        first = {"name": "send", "id": "c1"} if not i else {"name": None, "id": None}
+        call = {**first, "args": part, "index": 0, "type": "tool_call_chunk"}
+        out.append(AIMessageChunk(content="", tool_call_chunks=[call], id="m1"))
+    return [*out, AIMessageChunk(content="", id="m1", chunk_position="last")]
+
+
+@every
+@pytest.mark.parametrize("cut", [1, 2, 3, 5, 8, 100])
+def test_a_streamed_message_is_guarded_in_every_channel(subject, cut):
+    got: list[Any] = []
+    try:
+        for chunk in subject.make().transform(iter(chunks_of(subject.bad, cut))):
+            assert not got or got[-1].chunk_position != "last"
+            got.append(chunk)
+    except OutputBlocked:
+        assert subject.does == "block"
+    flat = "".join(s.text for s in read(got)) + repr([c.model_dump() for c in got])
+    assert subject.raw not in flat
+    assert subject.raw not in repr(total(got).model_dump())
+    if subject.does == "redact":
+        whole = total(got)
+        wanted = subject.make().invoke(secret_message(subject.bad))
+        assert [dict(b, index=i) for i, b in enumerate(wanted.content)] == whole.content
+        assert whole.tool_calls[0]["args"] == wanted.tool_calls[0]["args"]
+        assert (whole.tool_calls[0]["name"], whole.tool_calls[0]["id"], whole.id) == ("send", "c1", "m1")
+
+
+@every
+@given(data=st.data())
+def test_a_text_is_judged_the_same_however_it_is_cut(subject, data):
+    parts = st.lists(st.sampled_from([subject.bad, subject.bad[:4], "a", " ", "\n", subject.raw[-3:]]), max_size=8)
+    text = "".join(data.draw(parts))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    guard = subject.make()
+    wanted = outcome(lambda: guard.invoke(text))
+    assert outcome(lambda: "".join(guard.transform(iter(pieces)))) == wanted
+    messages = [AIMessageChunk(content=piece, id="m") for piece in pieces]
+    assert outcome(lambda: joined(guard.transform(iter(messages)))) == wanted
+
+
+@every
+def test_what_is_decided_leaves_at_once(subject):
+    source = Source([AIMessageChunk(content=c, id="m") for c in f"good day {subject.bad}!"])
+    got = ""
+    for chunk in subject.make().transform(source.sync()):
+        got += chunk.text
+        if len(got) == len("good day"):
+            break
+    assert source.pulled <= len("good day") + 1
+
+
+@blocking
+def test_a_block_closes_the_source_even_while_its_error_is_held(subject):
+    source = Source([AIMessageChunk(content=f"{c}", id="m") for c in f"ok {subject.bad} " + "more " * 50])
+    stream = subject.make().transform(source.sync())
+    with pytest.raises(OutputBlocked) as held:
+        list(stream)
+    assert source.closed
+    assert source.pulled < 30
+    assert subject.raw not in str(held.value)
+
+    async def go() -> Source:
+        source = Source([AIMessageChunk(content=f"{c}", id="m") for c in f"ok {subject.bad} " + "more " * 50])
+        with pytest.raises(OutputBlocked):
+            await acollect(subject.make().atransform(source.asynchronous()))
+        return source
+
+    assert asyncio.run(go()).closed
+
+
+@every
+def test_nothing_of_it_is_in_the_guards_own_trace(subject):
+    listener = Listener()
+    guard = subject.make()
+    outcome(lambda: guard.invoke(f"see {subject.bad}", {"callbacks": [listener]}))
+    outcome(lambda: list(guard.stream(f"see {subject.bad}", {"callbacks": [listener]})))
+    assert len(listener.started) == 2
+    assert len(listener.ended) + len(listener.failed) == 2
+    assert subject.raw not in repr(listener.started) + "".join(listener.seen)
+    assert {data["action"] for _, data, _ in listener.events} == {subject.does}
+
+
+@blocking
+def test_a_refusal_is_typed_and_survives_pickling(subject):
+    with pytest.raises(OutputBlocked) as caught:
+        subject.make().invoke(f"see {subject.bad}")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.guard, error.verdict) == (subject.make().get_name(), subject.make().check(f"see {subject.bad}"))
+    assert error.advice
+    assert subject.raw not in repr(error) + str(error) + repr(vars(error))
+
+
+@blocking
+def test_a_fallback_takes_over_from_a_refusal(subject):
+    chain = RunnableLambda(lambda _: subject.bad) | subject.make()
+    assert chain.with_fallbacks([RunnableLambda(lambda _: "other")]).invoke("x") == "other"
+
+
+@every
+def test_what_it_cannot_read_it_refuses_unless_told_to_pass(subject):
+    guard, value = subject.make(), {"f": io.BytesIO(), "t": f"see {subject.bad}"}
+    with pytest.raises(GuardUnavailable) as caught:
+        guard.invoke(value)
+    assert (caught.value.rule, caught.value.guard) == ("unreadable", guard.get_name())
+    verdict = guard.check(value)
+    assert (verdict.action, verdict.findings[0].rule) == ("block", "unreadable")
+    lenient = guard.model_copy(update={"on_unreadable": "pass"})
+    result = outcome(lambda: lenient.invoke(value))
+    assert result is OutputBlocked if subject.does == "block" else subject.raw not in result["t"]
+    assert lenient.invoke({"f": value["f"]})["f"] is value["f"]
+
+
+@every
+def test_a_guard_that_crashes_lets_nothing_through_and_tells_no_text(subject):
+    class Crashing(type(subject.make())):
+        def _policy(self, call: Any) -> Any:
+            raise KeyError(subject.bad)
+
+    guard = Crashing(**{name: getattr(subject.make(), name) for name in (subject.field[0],)})
+    for work in (
+        lambda: guard.invoke("x"),
+        lambda: asyncio.run(guard.ainvoke("x")),
+        lambda: list(guard.stream("x")),
+        lambda: asyncio.run(acollect(guard.astream("x"))),
+        lambda: guard.wrap(RunnableLambda(lambda x: x)).invoke("x"),
+    ):
+        with pytest.raises(GuardUnavailable) as caught:
+            work()
+        assert caught.value.cause == "KeyError"
+        assert subject.raw not in str(caught.value)
+        assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert guard.check("x").blocked
+
+
+@every
+def test_streamed_dicts_are_guarded_key_by_key(subject):
+    def stream(_: Any) -> Any:
+        for c in f"a {subject.bad} b":
+            yield AddableDict({"answer": c})
+        yield AddableDict({"source": f"{subject.bad}"})
+
+    got: list[Any] = []
+    try:
+        for chunk in (RunnableGenerator(stream) | subject.make()).stream("x"):
+            got.append(chunk)
+    except OutputBlocked:
+        assert subject.does == "block"
+    assert subject.raw not in repr(total(got))
+    assert len(got) >= 2
+
+
+@redacting
+def test_an_emptied_stream_is_still_a_stream(subject):
+    assert list(subject.make().transform(iter([""]))) == [""]
+    assert [c.content for c in subject.make().transform(iter([AIMessageChunk(content="", id="m")]))] == [""]
+
+
+@every
+def test_the_wrapped_form_sees_what_comes_out(subject):
+    wrapped = subject.make().wrap(RunnableLambda(lambda x: f"{x} {subject.bad}"))
+    result = outcome(lambda: wrapped.invoke("see"))
+    assert result is OutputBlocked if subject.does == "block" else subject.raw not in result
+    assert outcome(lambda: asyncio.run(wrapped.ainvoke("see"))) == result
+    assert outcome(lambda: wrapped.batch(["see"])[0]) == result
+    assert outcome(lambda: "".join(wrapped.stream("see"))) == result
+
+
+@every
+def test_collected_garbage_raises_nothing(subject):
+    stream = subject.make().transform(iter([AIMessageChunk(content="one ", id="m")] * 3))
+    next(stream)
+    del stream
+    assert gc.collect() >= 0
+
+
+@every
+def test_two_guards_in_a_row_stream_what_invoke_gives(subject):
+    def speak(_: Any) -> Any:
+        yield from f"a {subject.bad} SECRET-9999 b"
+
+    chain = RunnableGenerator(speak) | subject.make() | Redact()
+    wanted = outcome(lambda: chain.invoke("x"))
+    assert outcome(lambda: "".join(chain.stream("x"))) == wanted
