@@ -1,0 +1,1 @@
+"""Scrubbing what leaves: secrets and personal data, exact while the text streams."""
