@@ -8,7 +8,9 @@ https://platform.openai.com/docs/guides/error-codes (errors).
 from __future__ import annotations
 
 import itertools
+import json
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ def error(status: int, message: str) -> dict[str, Any]:
 def models(name: str) -> dict[str, Any]:
     """The answer of ``GET /v1/models``."""
     return {"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "langchain_guard"}]}
+
+
+def _id(kind: str, request: Mapping[str, Any]) -> str:
+    """An answer's id: another one for another request, since LangGraph replaces a message by one of the same id."""
+    return f"{kind}_{zlib.crc32(json.dumps(request, sort_keys=True).encode()):08x}"
 
 
 # -- chat completions --------------------------------------------------------------------------------------------------
@@ -77,7 +84,7 @@ def chat_events(reply: Reply, request: Mapping[str, Any]) -> Iterator[Event]:
 
 def _chat_head(request: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {
-        "id": "chatcmpl-1",
+        "id": _id("chatcmpl", request),
         "object": kind,
         "created": 1,
         "model": request.get("model"),
@@ -184,7 +191,7 @@ def _response(
         }
     incomplete = reply is not None and reply.finish_reason == "length"
     return {
-        "id": "resp_1",
+        "id": _id("resp", request),
         "object": "response",
         "created_at": 1,
         "model": request.get("model"),

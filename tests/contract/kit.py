@@ -21,6 +21,7 @@ from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 from typing_extensions import override
 
@@ -30,7 +31,7 @@ from support import chat_openai, collect, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-SECRET = "SECRET-1234"
+SECRET, MARK = "SECRET-1234", "[X]"
 TEXT = f"Hello there, the code is {SECRET} and the other one is SECRET-5678. Bye."
 GUARDED = "Hello there, the code is [X] and the other one is [X]. Bye."
 NOTE, GUARDED_NOTE = f"it is {SECRET} ok", "it is [X] ok"
@@ -89,7 +90,7 @@ class Whole(BaseChatModel):
 
     @override
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self.bind(tools=[t.name for t in tools], **kwargs)
+        return self.bind(tools=[convert_to_openai_tool(each) for each in tools], **kwargs)
 
     @override
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
@@ -146,11 +147,11 @@ def build(name: str, server: ScriptedServer, **settings: Any) -> Any:
 # -- every way to call a model; each gives everything that its caller sees, and the text of the answer
 
 
-def _v3_allowed(way: Callable[..., Any]) -> Callable[..., Any]:
+def v3_allowed(way: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(way)
     def quiet(*args: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".*v3.* is in beta", LangChainBetaWarning)
+            warnings.filterwarnings("ignore", r".*v3", LangChainBetaWarning)
             return way(*args, **kwargs)
 
     return quiet
@@ -200,13 +201,13 @@ def _agenerate(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     return [result], result.generations[0][0].message
 
 
-@_v3_allowed
+@v3_allowed
 def stream_events_v3(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     stream = model.stream_events(asked, config, version="v3")
     return list(stream), stream.output
 
 
-@_v3_allowed
+@v3_allowed
 def astream_events_v3(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     async def work() -> tuple[list[Any], Any]:
         stream = await model.astream_events(asked, config, version="v3")
