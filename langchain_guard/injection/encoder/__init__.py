@@ -1,0 +1,13 @@
+"""A small pretrained encoder as a second detector (extra ``encoder``).
+
+Six layers of multilingual-e5-small, fine-tuned on the labelled prompts and documents whose licences let a
+model be shipped.  It reads documents and languages other than English far better than n-grams do; on English
+prompts it helps when its score is averaged with the linear model's.  Everything it needs is in the package:
+nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+from langchain_guard.injection.encoder.runtime import EncoderDetector
+
+__all__ = ["EncoderDetector"]

@@ -1,0 +1,216 @@
+"""The encoder at work: onnxruntime and tokenizers, one thread, nothing ever downloaded (extra ``encoder``)."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import importlib.util
+import json
+import math
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_guard.errors import ConfigError, GuardUnavailable
+from langchain_guard.injection.encoder.text import normalise
+from langchain_guard.injection.encoder.windows import PREFIX, windows
+from langchain_guard.injection.views import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+MODEL_FOLDER: Final = Path(__file__).with_name("files")
+_BATCH_TOKENS: Final = 1280
+"""Tokens of one call of the network, padding included: bounds the memory at any length of text."""
+_WIDTH: Final = 384
+_BLOCKS: Final = _WIDTH // 32
+_SELF_TEST_TOLERANCE: Final = 0.5
+"""Logits may differ by this much between processors, whose int8 kernels round differently."""
+_CACHED_MODELS: Final = 4
+
+
+class Encoder:
+    """The network with its vocabulary: texts to logits.  Thread-safe."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        numpy, onnxruntime, tokenizers = (_need(name) for name in ("numpy", "onnxruntime", "tokenizers"))
+        self.card: dict[str, Any] = json.loads((folder / "card.json").read_text("utf-8"))
+        raw = {name: _checked(folder / name, digest) for name, digest in self.card["sha256"].items()}
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # or its high-water mark stays for good
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(raw["model.onnx"], options, providers=["CPUExecutionProvider"])
+        self._tokenizer = tokenizers.Tokenizer.from_str(gzip.decompress(raw["tokenizer.json.gz"]).decode())
+        rows = self._tokenizer.get_vocab_size()
+        table = numpy.frombuffer(raw["embeddings.bin"], numpy.uint8)
+        split = rows * _BLOCKS * 16
+        self._nibbles = table[:split].reshape(rows, _BLOCKS, 16)
+        self._scales = table[split:].view(numpy.float16).reshape(rows, _BLOCKS)
+        bos, eos, pad = (self._tokenizer.token_to_id(piece) for piece in ("<s>", "</s>", "<pad>"))
+        self._bos, self._eos, self._pad = bos, eos, pad
+        self._prefix = {document: self._tokenizer.encode(text).ids for document, text in PREFIX.items()}
+        for text, document, expected in self.card["self_test"]:
+            found = self.logits([text], document=document)[0]
+            if not abs(found - expected) <= _SELF_TEST_TOLERANCE:
+                raise GuardUnavailable(f"the encoder fails its self-test: logit {found:.2f}, expected {expected:.2f}")
+
+    def logits(self, texts: Sequence[str], *, document: bool) -> list[float]:
+        """The highest logit over each text's windows, in order of *texts*."""
+        owners: list[int] = []
+        pieces: list[list[int]] = []
+        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast([normalise(text) for text in texts])):
+            for window in windows(encoding.ids, self._prefix[document], self._bos, self._eos):
+                owners.append(owner)
+                pieces.append(window)
+        best = [-math.inf] * len(texts)
+        for chosen in _batches(pieces):
+            for i, logit in zip(chosen, self._run([pieces[i] for i in chosen]), strict=True):
+                best[owners[i]] = max(best[owners[i]], logit)
+        return best
+
+    def _run(self, pieces: list[list[int]]) -> list[float]:
+        import numpy as np  # noqa: PLC0415 - loaded at the first score
+
+        longest = max(map(len, pieces))
+        ids = np.full((len(pieces), longest), self._pad, np.int64)
+        mask = np.zeros((len(pieces), longest), np.float32)
+        for i, piece in enumerate(pieces):
+            ids[i, : len(piece)] = piece
+            mask[i, : len(piece)] = 1.0
+        outputs = self._session.run(["logits"], {"embeddings": self._embed(ids), "mask": mask})
+        values: list[float] = outputs[0].tolist()
+        return values
+
+    def _embed(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """Rows of the 4-bit table as float32, shape ``(*ids.shape, 384)``."""
+        import numpy as np  # noqa: PLC0415
+
+        nibbles = self._nibbles[ids]
+        values = np.empty((*ids.shape, _BLOCKS, 32), np.float32)
+        values[..., :16] = nibbles & 15
+        values[..., 16:] = nibbles >> 4
+        values -= 8.0
+        values *= self._scales[ids].astype(np.float32)[..., None]
+        return values.reshape(*ids.shape, _WIDTH)
+
+
+class EncoderDetector:
+    """A ``Detector``: scores in [0, 1] from the encoder, calibrated by source.
+
+    Construction reads the card alone; the network is loaded at the first score (under half a second, under 160 MB)
+    and shared by every detector of the process with the same folder and number of threads.
+
+    Args:
+        threads: threads of one call; 1 keeps a server's other requests undisturbed.
+        folder: a folder written by ``train --encoder``; default: the model in the package.
+
+    Raises:
+        ConfigError: *threads* is not positive, the folder holds no model, or the extra ``encoder`` is not installed.
+    """
+
+    name: Final = "encoder"
+
+    def __init__(self, *, threads: int = 1, folder: str | Path | None = None) -> None:
+        if threads < 1:
+            raise ConfigError(f"threads={threads!r}: must be at least 1")
+        self.threads = threads
+        self.folder = MODEL_FOLDER if folder is None else Path(folder)
+        for package in ("onnxruntime", "tokenizers"):
+            if importlib.util.find_spec(package) is None:
+                raise ConfigError(_missing(package))
+        try:
+            self.card: dict[str, Any] = json.loads((self.folder / "card.json").read_text("utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"folder={self.folder.name!r}: no card.json in it; `train --encoder` writes one"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"EncoderDetector(threads={self.threads})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EncoderDetector) and (self.threads, self.folder) == (other.threads, other.folder)
+
+    def __hash__(self) -> int:
+        return hash((self.threads, self.folder))
+
+    def logits(self, texts: Sequence[str], source: str) -> list[float]:
+        """Raw logits: the highest over a text's windows and its decoded views.
+
+        Args:
+            texts: any texts, of any length; an empty one is harmless.
+            source: ``"user"``, or ``"document"`` for retrieved and tool text.
+        """
+        owners: list[int] = []
+        views: list[str] = []
+        for owner, text in enumerate(texts):
+            owners.append(owner)
+            views.append(text)
+            # The canonical view folds case and accents; what it undoes, `normalise` undoes with them kept.
+            for view in read(text).views[1:]:
+                owners.append(owner)
+                views.append(view.text)
+        best = [-math.inf] * len(texts)
+        for owner, logit in zip(
+            owners, _encoder(self.folder, self.threads).logits(views, document=source == "document"), strict=True
+        ):
+            best[owner] = max(best[owner], logit)
+        return best
+
+    def score(self, texts: Sequence[str], source: str) -> list[float]:
+        """Chances in [0, 1]; 0.5 is the threshold of the profile "balanced" for this source."""
+        scale, offset = self.card["calibration"]["document" if source == "document" else "user"]
+        return [
+            1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, scale * (x - offset))))) for x in self.logits(texts, source)
+        ]
+
+
+_loading = threading.Lock()
+_loaded: OrderedDict[tuple[Path, int], Encoder] = OrderedDict()
+
+
+def _encoder(folder: Path, threads: int) -> Encoder:
+    with _loading:
+        key = folder, threads
+        if key not in _loaded:
+            _loaded[key] = Encoder(folder, threads)
+            while len(_loaded) > _CACHED_MODELS:
+                _loaded.popitem(last=False)
+        return _loaded[key]
+
+
+def _batches(pieces: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Indices of windows of like length, at most ``_BATCH_TOKENS`` tokens together."""
+    batch: list[int] = []
+    for i in sorted(range(len(pieces)), key=lambda i: len(pieces[i])):
+        if batch and (len(batch) + 1) * len(pieces[i]) > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _missing(package: str) -> str:
+    return f'encoder=True needs the package {package}: pip install "langchain-guard[encoder]"'
+
+
+def _need(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(_missing(package)) from error
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    raw = path.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise GuardUnavailable(f"{path.name}: sha256 differs from the one in card.json")
+    return raw
