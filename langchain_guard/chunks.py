@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessageChunk
 from langchain_core.runnables.utils import AddableDict
 
 from langchain_guard.json_stream import JsonScanner
 from langchain_guard.policy import Reading, placed
-from langchain_guard.runnable import ChunkFilter
+from langchain_guard.runnable import ChunkFilter, added
 from langchain_guard.values import PROVIDER_KEYS, rewrite, rewrite_field
 from langchain_guard.verdict import Verdict, worst
 
@@ -62,6 +62,7 @@ class TextFilter(ChunkFilter):
         self.channels: dict[Hashable, _Channel] = {}
         self.below: dict[Any, tuple[Any, TextFilter]] = {}
         self.ordinals: dict[Hashable, int] = {}
+        self.others: list[BaseMessageChunk] = []
         self.closed: list[Finding] = []
         self.action: Action = "allow"
         self.message_id: str | None = None
@@ -118,10 +119,15 @@ class TextFilter(ChunkFilter):
             yield from self._message(chunk)
         elif isinstance(chunk, AddableDict):
             yield from self._keys(chunk)
+        elif isinstance(chunk, BaseMessageChunk):
+            self.others.append(chunk)  # nobody streams what is no answer: it is judged whole
         else:
-            whole = rewrite(chunk, self.whole.visit, lenient=self.guard.on_unreadable == "pass", path=self.path)
-            if self.whole.action != "block":
-                yield whole
+            yield from self._judged(chunk)
+
+    def _judged(self, value: Any) -> Iterator[Any]:
+        judged = rewrite(value, self.whole.visit, lenient=self.guard.on_unreadable == "pass", path=self.path)
+        if self.whole.action != "block":
+            yield judged
 
     def _keys(self, chunk: AddableDict) -> Iterator[Any]:
         """A dict that streams: each key is a stream of its own."""
@@ -252,9 +258,9 @@ class TextFilter(ChunkFilter):
     def _scan(self, key: Hashable, where: str, text: str, steps: Steps) -> str:
         channel = self.channels.get(key)
         if channel is None:
-            scanner = partial(self.policy.scanner, "ai" if steps else "user")
+            scanner: Any = partial(self.policy.scanner, "ai" if steps else "user")
             is_json = bool(steps) and steps[-1].name in _JSON_FIELDS
-            made: Any = JsonScanner(scanner) if is_json else scanner()
+            made = JsonScanner(scanner) if is_json else scanner()
             channel = self.channels[key] = _Channel(made, where or self.path, steps)
         released = channel.scanner.feed(str(text))
         if channel.scanner.action != self.action:
@@ -277,6 +283,9 @@ class TextFilter(ChunkFilter):
 
     def _drain(self) -> Iterator[Any]:
         """What is held, channel by channel."""
+        if self.others:
+            yield from self._judged(added(self.others))
+            self.others = []
         for key in list(self.channels):
             held = self._close(key)
             if held:

@@ -116,7 +116,9 @@ class Verdict:
         head = f"<b>{html.escape(self.guard)}: {self.action}</b>{score}"
         if not rows:
             return head
-        return f"{head}<table><tr><th>rule</th><th>kind</th><th>where</th><th>place</th><th>score</th></tr>{rows}</table>"
+        return (
+            f"{head}<table><tr><th>rule</th><th>kind</th><th>where</th><th>place</th><th>score</th></tr>{rows}</table>"
+        )
 
 
 def worst(actions: Iterable[Action]) -> Action:

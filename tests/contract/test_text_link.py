@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessageChunk
 from langchain_core.runnables import AddableDict, RunnableGenerator, RunnableLambda
 from small_guards import Redact
 from subjects import OUTPUT, named
@@ -293,3 +293,45 @@ def test_two_guards_in_a_row_stream_what_invoke_gives(subject):
     chain = RunnableGenerator(speak) | subject.make() | Redact()
     wanted = outcome(lambda: chain.invoke("x"))
     assert outcome(lambda: "".join(chain.stream("x"))) == wanted
+
+
+@every
+def test_message_chunks_of_other_kinds_are_judged_whole(subject):
+    pieces = [HumanMessageChunk(content=c) for c in f"see {subject.bad}"]
+    result = outcome(lambda: total(subject.make().transform(iter(pieces))).content)
+    assert result is OutputBlocked if subject.does == "block" else subject.raw not in result
+
+
+@redacting
+@given(data=st.data())
+def test_interleaved_channels_are_judged_each_on_its_own(subject, data):
+    """However the pieces of several channels are cut and mixed, each channel reads as if it had been judged whole."""
+    texts = st.lists(st.sampled_from([subject.bad, subject.bad[:5], "a ", "b"]), max_size=4).map("".join)
+    channels = {
+        ("text", 0): data.draw(texts), ("reasoning", 1): data.draw(texts), ("text", 2): data.draw(texts),
+        ("args", 0): json.dumps({"to": data.draw(texts), "n": 1}), ("args", 1): json.dumps({"to": data.draw(texts)}),
+        ("kwargs", 0): data.draw(texts),
+    }  # fmt: skip
+    wanted = {key: text and subject.make().invoke(text) for key, text in channels.items()}
+    chunks = []
+    while channels:
+        key = data.draw(st.sampled_from(sorted(channels)))
+        cut = data.draw(st.integers(1, 7))
+        piece, rest = channels[key][:cut], channels[key][cut:]
+        kind, index = key
+        if kind == "args":
+            call = {"name": None, "args": piece, "id": None, "index": index, "type": "tool_call_chunk"}
+            chunks.append(AIMessageChunk(content=[], tool_call_chunks=[call]))
+        elif kind == "kwargs":
+            chunks.append(AIMessageChunk(content=[], additional_kwargs={"reasoning_content": piece}))
+        elif piece:
+            chunks.append(AIMessageChunk(content=[{"type": kind, kind: piece, "index": index}]))
+        channels[key] = rest
+        if not rest:
+            del channels[key]
+    last = [AIMessageChunk(content=[], chunk_position="last")] if data.draw(st.booleans()) else []
+    whole = total(subject.make().transform(iter([*chunks, *last])))
+    got = {(block["type"], block["index"]): block[block["type"]] for block in whole.content}
+    got |= {("args", call["index"]): call["args"] for call in whole.tool_call_chunks}
+    got[("kwargs", 0)] = whole.additional_kwargs.get("reasoning_content", "")
+    assert {key: text for key, text in got.items() if text} == {key: text for key, text in wanted.items() if text}
