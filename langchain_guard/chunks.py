@@ -184,7 +184,7 @@ class TextFilter(ChunkFilter):
     def _block(self, block: dict[str, Any], key: tuple[Hashable, ...], at: str, steps: Steps) -> dict[str, Any] | None:
         """A content block's piece without what is held; None if that leaves nothing."""
         at = f"{at}[{self._ordinal(key)}]"
-        identity = {name: block[name] for name in ("type", "index") if name in block}
+        identity: dict[str, Any] = {name: block[name] for name in ("type", "index") if name in block}
         out: dict[str, Any] = {}
         held = kept = False
         for name, value in block.items():
