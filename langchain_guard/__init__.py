@@ -14,23 +14,30 @@ from langchain_guard.errors import (
 )
 from langchain_guard.events import collect_verdicts
 from langchain_guard.identity import Identity
+from langchain_guard.rate_limit import Decision, Limit, MemoryStore, Penalty, RateLimiter, wait_retry_after
 from langchain_guard.refusal import on_refusal
 from langchain_guard.verdict import Finding, Verdict
 
 __all__ = [
     "Banned",
     "ConfigError",
+    "Decision",
     "Finding",
     "GuardError",
     "GuardUnavailable",
     "Identity",
     "IdentityRequired",
     "InjectionDetected",
+    "Limit",
+    "MemoryStore",
     "OutputBlocked",
+    "Penalty",
     "RateLimitExceeded",
+    "RateLimiter",
     "Refused",
     "ToolDenied",
     "Verdict",
     "collect_verdicts",
     "on_refusal",
+    "wait_retry_after",
 ]

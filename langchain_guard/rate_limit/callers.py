@@ -1,0 +1,108 @@
+"""Who a call counts for: the key of every scope, and the limits of that kind of caller. Imports no LangChain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from langchain_guard.identity import ANONYMOUS, GLOBAL, Identity, account_key
+from langchain_guard.rate_limit.limits import Limit, by_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_guard.rate_limit.store import Store, Subject
+
+Require = Literal["caller", "account", "verified"]
+
+TIERS = ("verified", "account", "anonymous")
+"""The tiers that callers belong to by what is known of them, the most trusted first."""
+
+
+class Caller(NamedTuple):
+    """Who calls, as a limiter sees it.
+
+    Attributes:
+        subjects: A key and the compiled limits for each scope that has limits.
+        limits: All limits of this caller, caps on a single call included.
+        key: The caller's own key.
+    """
+
+    subjects: tuple[Subject, ...]
+    limits: tuple[Limit, ...]
+    key: str
+
+
+class Unknown(Exception):
+    """The caller is less known than the limiter requires; the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """How a limiter tells its callers apart.
+
+    Attributes:
+        store: Compiles their limits.
+        limits: The limits of callers whose tier has none of its own; those of scope ip and global are everybody's.
+        tiers: Limits by kind of caller.
+        key: "user_id", "client_ip", or a callable from the config to an account's name.
+        require: What must be known of a caller.
+        cache: The compiled limits per tier.
+    """
+
+    store: Store
+    limits: tuple[Limit, ...]
+    tiers: Mapping[str, tuple[Limit, ...]]
+    key: str | Callable[[Any], str | None]
+    require: Require | None
+    cache: dict[tuple[str, ...], tuple[tuple[Limit, ...], dict[str, Any]]]
+
+    def of(self, identity: Identity, config: Any) -> Caller:
+        """The caller that a config names.
+
+        Raises:
+            Unknown: It does not name one that is known well enough.
+        """
+        if self.require == "account" and identity.user is None:
+            raise Unknown("an account (user_id)")
+        if self.require == "verified" and not identity.verified:
+            raise Unknown("a verified account")
+        if callable(self.key):
+            named = self.key(config)
+            key = account_key(str(named)) if named not in {None, ""} else ANONYMOUS
+        elif self.key == "client_ip":
+            key = f"ip:{identity.ip}" if identity.ip else ANONYMOUS
+        else:
+            key = identity.key
+        if self.require == "caller" and key == ANONYMOUS:
+            raise Unknown("an account (user_id) or an address (client_ip)")
+        tiers = (identity.tier, "verified") if identity.verified else (identity.tier,)
+        known = "account" if identity.user is not None else "anonymous"
+        return self._with_limits(key, f"ip:{identity.ip}" if identity.ip else ANONYMOUS, (*tiers, known))
+
+    def spelled(self, key: str, ip: str | None = None, tier: str | None = None) -> Caller:
+        """The caller with this key, for calls outside of a chain; an address alone limits only where it is known."""
+        if key == GLOBAL:
+            return self._with_limits(GLOBAL, None, ())
+        address = key if key.startswith("ip:") else ip
+        known = "anonymous" if key == ANONYMOUS or key.startswith("ip:") else "account"
+        return self._with_limits(key, address, (tier, known))
+
+    def _with_limits(self, key: str, address: str | None, kinds: tuple[str | None, ...]) -> Caller:
+        names = tuple(kind for kind in kinds if kind is not None and kind in self.tiers)[:1]
+        found = self.cache.get(names)
+        if found is None:
+            found = self.cache[names] = self._compiled(names)
+        limits, plans = found
+        whose = {"user": key if key != GLOBAL else None, "ip": address, "global": GLOBAL}
+        subjects = tuple((who, plan) for scope, plan in plans.items() if (who := whose[scope]) is not None)
+        return Caller(subjects, limits, key)
+
+    def _compiled(self, names: tuple[str, ...]) -> tuple[tuple[Limit, ...], dict[str, Any]]:
+        limits = self.limits
+        if names:
+            own = self.tiers[names[0]]
+            taken = {(limit.scope, limit.measure, limit.period) for limit in own}
+            everybodys = (limit for limit in limits if limit.scope != "user")
+            limits = (*own, *(x for x in everybodys if (x.scope, x.measure, x.period) not in taken))
+        return limits, {scope: self.store.plan(found) for scope, found in by_scope(limits).items()}

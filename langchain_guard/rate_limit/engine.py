@@ -1,0 +1,121 @@
+"""What a `RateLimiter` compiles its settings to at the first call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_guard.identity import identity_of
+from langchain_guard.rate_limit.callers import Caller, Callers
+from langchain_guard.rate_limit.gate import Gate
+from langchain_guard.rate_limit.limits import MEASURES, Costs, capped, costs
+from langchain_guard.rate_limit.local import FIRST_ANSWER
+from langchain_guard.rate_limit.store import Plan, Store, Terms
+from langchain_guard.rate_limit.usage import Prices, count_tokens
+
+if TYPE_CHECKING:
+    from langchain_guard.identity import Identity
+    from langchain_guard.rate_limit.guard import RateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A limiter, ready to decide.
+
+    Attributes:
+        store: Who counts.
+        terms: What the store is told with every call.
+        gate: Asks the store, and waits if the limiter does.
+        single: Asks the store once.
+        callers: Tells callers apart.
+        prices: For cost; None without a price list.
+        plan: The limits of every caller, where they are windows of scope "user" for everybody and nothing else.
+        owner: What makes two limiters the same one.
+        measures: What the limits count.
+    """
+
+    store: Store
+    terms: Terms
+    gate: Gate
+    single: Gate
+    callers: Callers
+    prices: Prices | None
+    plan: Plan | None
+    owner: tuple[Any, ...]
+    measures: frozenset[str]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    @classmethod
+    def of(cls, limiter: RateLimiter) -> Self:
+        """Compile `limiter`."""
+        store: Store = limiter.store
+        terms = Terms(limiter.clock, limiter.lease, limiter.on_store_error, limiter.local_share)
+        single = Gate(store, terms, penalty=None if limiter.on_limit == "flag" else limiter.penalty)
+        gate = single
+        if limiter.on_limit == "wait":
+            gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
+        callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {})
+        every = [*limiter.limits, *(limit for limits in limiter.tiers.values() for limit in limits)]
+        plan = None
+        if (
+            not limiter.tiers
+            and single.penalty is None
+            and all(x.scope == "user" and x.period != "call" for x in every)
+        ):
+            ((_, compiled),) = callers.spelled("u").subjects
+            plan = compiled if compiled.simple else None
+        prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
+        owner = (id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key)
+        return cls(store, terms, gate, single, callers, prices, plan, owner, frozenset(x.measure for x in every))
+
+    def spelled(self, key: str, ip: str | None = None, tier: str | None = None) -> Caller:
+        """The caller with this key.
+
+        Raises:
+            ValueError: The key is empty.
+        """
+        if not isinstance(key, str) or not key:
+            raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
+        return self.callers.spelled(key, ip, tier)
+
+    def caller(self, limiter: RateLimiter, config: Any, identity: Identity) -> Caller:
+        """The caller that a config names."""
+        if limiter.identify is not None:
+            identity = limiter.identify(config) or identity_of(None)
+        return self.callers.of(identity, config)
+
+    def estimate(self, limiter: RateLimiter, value: Any) -> Costs:
+        """What a call with this input will probably take; only what some limit asks for is looked at."""
+        if self.measures <= {"requests", "concurrent"}:
+            return _ONE
+        if limiter.estimate is not None:
+            amounts = _amounts(limiter.estimate(value))
+        else:
+            prompt = count_tokens(value)
+            answer = float(limiter.max_tokens or self.store.local.answer or FIRST_ANSWER)
+            amounts = costs(1, prompt + answer, prompt, answer)
+        if self.prices is not None and not amounts[4]:
+            prompt, answer = amounts[2], amounts[3]
+            if not prompt and not answer:
+                prompt = answer = amounts[1]
+            amounts = (*amounts[:4], self.prices.cost(limiter.model, prompt, answer), 0.0)
+        return amounts
+
+    def reservation(self, amounts: Costs, caller: Caller) -> Costs:
+        """An estimate as it is reserved: cut to the smallest window."""
+        return amounts if amounts is _ONE else capped(amounts, caller.limits)
+
+
+_ONE = costs(1)
+
+
+def _amounts(estimated: Any) -> Costs:
+    """What an `estimate=` callable returned: the tokens of the whole call, or amounts by measure."""
+    if isinstance(estimated, (int, float)) and not isinstance(estimated, bool):
+        tokens = float(estimated)
+        return costs(1, tokens, tokens, tokens)
+    if isinstance(estimated, dict) and set(estimated) <= set(MEASURES[:5]):
+        return costs(**{"requests": 1, **estimated})
+    raise TypeError(f"estimate= must return an int or a dict of {', '.join(MEASURES[:5])}")

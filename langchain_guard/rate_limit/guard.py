@@ -1,0 +1,666 @@
+"""`RateLimiter`: limits as a link of a chain, around a Runnable, and by hand."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from langchain_guard.errors import Banned, ConfigError, GuardUnavailable, IdentityRequired, RateLimitExceeded
+from langchain_guard.identity import ANONYMOUS, GLOBAL, hashed
+from langchain_guard.rate_limit.callers import Caller, Require, Unknown
+from langchain_guard.rate_limit.decision import Decision
+from langchain_guard.rate_limit.engine import Engine
+from langchain_guard.rate_limit.limits import CALL, Costs, Limit, as_limits, costs, over_cap
+from langchain_guard.rate_limit.penalty import Penalty
+from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservation
+from langchain_guard.rate_limit.store import MemoryStore, OnStoreError
+from langchain_guard.rate_limit.usage import Meter, longest_answer, meter_of, model_name, models_in
+from langchain_guard.runnable import PASS, Guard, Session, logger
+from langchain_guard.verdict import Finding, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.runnables import Runnable, RunnableConfig
+
+    from langchain_guard.run import Call
+    from langchain_guard.runnable import ChunkFilter
+    from langchain_guard.verdict import Action
+
+_ONE = costs(1)
+
+
+class RateLimiter(Guard):
+    """Limits on what one caller, one address or everybody may use: requests, tokens, money, calls at a time.
+
+    In any window of a limit's period at most its amount is admitted, whatever the arrivals, threads and tasks (and
+    processes, with `RedisStore`). All limits are decided in one step; a refused call uses nothing.
+
+    As a link, ``limiter | prompt | model``, it counts requests and caps single calls. ``limiter.wrap(x)`` covers `x`
+    from beginning to end and is needed for what settles afterwards: tokens, cost, concurrent.
+
+    Args:
+        limits: Limits, spelled (``"20/minute"``, ``"200k tokens/day"``, ``"$1/day"``, ``"2 concurrent"``,
+            ``"8k input_tokens/call"``) or as `Limit`.
+        key: Who a limit of scope "user" is for: ``"user_id"``: the account, else the address, else one shared
+            ``anonymous``; ``"client_ip"``: the address; or a callable from the config to a name.
+        identify: Callable from the config to an `Identity`, for applications that carry their callers another way.
+        require: Refuse callers of whom less is known: ``"caller"`` (an account or an address), ``"account"``,
+            ``"verified"``.
+        tiers: Limits by kind of caller: a tier's name, "verified", "account" or "anonymous". They take the place of
+            those `limits` that have the scope "user".
+        on_limit: ``"raise"``, ``"wait"`` for one's turn, or ``"flag"``: let pass and report.
+        max_wait: Most seconds that a call waits.
+        max_waiters: Most calls that wait for one key.
+        penalty: What becomes of callers who do not stop; None: nothing.
+        prices: US dollars per million tokens by model: ``{"gpt-4o": (2.5, 10.0)}``; a third number is the price of
+            cached prompt tokens.
+        unknown_model: What a model without a price is: an ``"error"``, or as expensive as the ``"dearest"``.
+        estimate: Callable from the input to the tokens of the whole call (an int), or to amounts by measure. Default:
+            langchain_core's approximate count of the prompt, and the answer as long as `max_tokens`, else as answers
+            usually are. Estimates are cut to the smallest limit; what is settled is the real use.
+        max_tokens: Most tokens of an answer; `wrap` takes it from the model.
+        model: Name of the model, for the estimate of cost; `wrap` takes it from the model.
+        cached_weight: What a cached prompt token counts in limits on tokens, 0 to 1.
+        refund_on_error: Give a reservation back if the call failed before anything was heard of it.
+        store: Who counts: a `MemoryStore` (default) or a `RedisStore`; shared by copies.
+        on_store_error: While a remote store is away, admit a ``"local"`` share of every limit, nothing (``"closed"``)
+            or everything (``"open"``). Every such decision says so.
+        local_share: Which part of every limit a process admits then, 0 to 1.
+        lease: Seconds after which a running call is taken for dead and its place is free again.
+        clock: Callable that returns seconds, for what is counted in this process.
+
+    Raises:
+        ConfigError: A limit does not parse, or an argument does not fit.
+
+    Example:
+        >>> from langchain_guard import RateLimiter
+        >>> from langchain_guard.testing import ManualClock
+        >>> limiter = RateLimiter("2/minute", clock=ManualClock())
+        >>> [limiter.hit("u1").allowed for _ in range(3)]
+        [True, True, False]
+        >>> limiter.peek("u1").retry_after
+        60.0
+    """
+
+    sees_text: ClassVar[bool] = False
+    reads_identity: ClassVar[bool] = True
+
+    limits: tuple[Limit, ...] = ()
+    key: Any = "user_id"
+    identify: Any = None
+    require: Require | None = None
+    tiers: dict[str, tuple[Limit, ...]] = Field(default_factory=dict)
+    on_limit: Literal["raise", "wait", "flag"] = "raise"
+    max_wait: float = Field(default=60.0, ge=0, allow_inf_nan=False)
+    max_waiters: int = Field(default=1000, ge=0)
+    penalty: Penalty | None = None
+    prices: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    unknown_model: Literal["error", "dearest"] = "error"
+    estimate: Any = None
+    max_tokens: int | None = Field(default=None, gt=0)
+    model: str | None = None
+    cached_weight: float = Field(default=1.0, ge=0, le=1)
+    refund_on_error: bool = False
+    store: Any = Field(default_factory=MemoryStore, exclude=True)
+    on_store_error: OnStoreError = "local"
+    local_share: float = Field(default=0.25, ge=0, le=1)
+    lease: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    clock: Any = Field(default=time.monotonic, exclude=True)
+
+    def __init__(self, *limits: str | Limit, **settings: Any) -> None:
+        if limits:
+            if "limits" in settings:
+                raise ConfigError("RateLimiter takes its limits as positional arguments or as limits=, not both")
+            settings["limits"] = limits
+        super().__init__(**settings)
+
+    # -- construction
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _read_limits(cls, value: Any) -> Any:
+        return as_limits(value)
+
+    @field_validator("tiers", mode="before")
+    @classmethod
+    def _read_tiers(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("must be a mapping from the kind of caller to its limits")  # noqa: TRY004
+        return {name: as_limits(limits) for name, limits in value.items()}
+
+    @field_validator("penalty", mode="before")
+    @classmethod
+    def _read_penalty(cls, value: Any) -> Any:
+        return Penalty(**value) if isinstance(value, dict) else value
+
+    @field_validator("key")
+    @classmethod
+    def _check_key(cls, value: Any) -> Any:
+        if value not in ("user_id", "client_ip") and not callable(value):
+            raise ValueError("must be 'user_id', 'client_ip' or a callable from the config to a str")
+        return value
+
+    @field_validator("identify", "estimate")
+    @classmethod
+    def _check_callable(cls, value: Any) -> Any:
+        if value is not None and not callable(value):
+            raise ValueError("must be a callable or None")
+        return value
+
+    @field_validator("clock")
+    @classmethod
+    def _check_clock(cls, value: Any) -> Any:
+        if not callable(value):
+            raise ValueError("must be a callable that returns seconds")  # noqa: TRY004
+        return value
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _check_store(cls, value: Any) -> Any:
+        if value is None:
+            return MemoryStore()
+        if not hasattr(value, "areserve"):
+            raise ValueError("must be a MemoryStore or a RedisStore")
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _check_prices(cls, value: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+        for model, price in value.items():
+            if len(price) not in (2, 3) or any(not 0 <= number < math.inf for number in price):
+                raise ValueError(f"{model!r}: a price is (input, output) in US dollars per million tokens, at least 0")
+        return value
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if not self.limits and not self.tiers:
+            raise ValueError("RateLimiter needs a limit, such as RateLimiter('20/minute')")
+        covered = {"caller": ("account", "anonymous"), "account": ("account",), "verified": ("verified", "account")}
+        everybody = any(limit.scope == "user" for limit in self.limits)
+        if self.tiers and not everybody:
+            kinds = covered.get(self.require or "", ("anonymous",))
+            if not any(kind in self.tiers for kind in kinds):
+                raise ValueError(
+                    f"tiers={sorted(self.tiers)} leaves callers without any limit: name limits for {kinds[-1]!r} "
+                    "callers, give limits of scope 'user' for everybody else, or require= more of callers"
+                )
+        for name, limits in self.tiers.items():
+            if not limits:
+                raise ValueError(f"tiers[{name!r}] must hold at least one limit")
+        return self
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """The limits compiled for the store; made at the first call."""
+        return Engine.of(self)
+
+    # -- by hand
+
+    def hit(
+        self,
+        key: str,
+        *,
+        requests: float = 1,
+        tokens: float = 0,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        cost: float = 0.0,
+        ip: str | None = None,
+        tier: str | None = None,
+    ) -> Decision:
+        """Decide about one call outside of a chain, at once, and charge it if it is admitted.
+
+        Calls that run (``"N concurrent"``) are looked at, but this one is not added to them: it has no end. For that,
+        and to settle, there is `reserve`.
+
+        Args:
+            key: The caller: an account such as ``"u1"``, ``"ip:203.0.113.9"``, ``"anonymous"`` or ``"global"``.
+            requests: How many calls it stands for.
+            tokens: Tokens that it takes; if 0, those of the prompt and of the answer.
+            input_tokens: Tokens of the prompt.
+            output_tokens: Tokens of the answer.
+            cost: US dollars that it takes.
+            ip: The address, for limits of scope "ip" on a caller whose key is none.
+            tier: The caller's tier.
+
+        Raises:
+            ValueError: The key is empty, or an amount is negative or no finite number.
+        """
+        engine = self.engine
+        plan = engine.plan
+        plain = plan is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost)
+        if plan is not None and plain and key.__class__ is str and key and key != GLOBAL:
+            return engine.store.hit(((key, plan),), _ONE, engine.terms)
+        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
+        caller = engine.spelled(key, ip, tier)
+        refused = self._over_cap(caller, amounts)
+        return engine.single.ask(caller.subjects, amounts, hold=False)[0] if refused is None else refused
+
+    async def ahit(
+        self,
+        key: str,
+        *,
+        requests: float = 1,
+        tokens: float = 0,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        cost: float = 0.0,
+        ip: str | None = None,
+        tier: str | None = None,
+    ) -> Decision:
+        """As `hit`."""
+        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
+        caller = self.engine.spelled(key, ip, tier)
+        refused = self._over_cap(caller, amounts)
+        if refused is not None:
+            return refused
+        return (await self.engine.single.aask(caller.subjects, amounts, hold=False))[0]
+
+    def peek(
+        self,
+        key: str,
+        *,
+        requests: float = 1,
+        tokens: float = 0,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        cost: float = 0.0,
+        ip: str | None = None,
+        tier: str | None = None,
+    ) -> Decision:
+        """What `hit` would decide; nothing is used, and ``remaining`` is what is left now."""
+        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
+        caller = self.engine.spelled(key, ip, tier)
+        refused = self._over_cap(caller, amounts)
+        return self.store.peek(caller.subjects, amounts, self.engine.terms) if refused is None else refused
+
+    def usage(self, key: str, *, ip: str | None = None, tier: str | None = None) -> list[dict[str, Any]]:
+        """How far each limit of a key is used up: rows for ``pandas.DataFrame``, periods in seconds."""
+        rows = []
+        caller = self.engine.spelled(key, ip, tier)
+        for subject in caller.subjects:
+            for limit, used, reset_after in self.store.use(subject, self.engine.terms):
+                rows.append(
+                    {
+                        "key": subject[0],
+                        "limit": str(limit),
+                        "measure": limit.measure,
+                        "scope": limit.scope,
+                        "period": limit.period,
+                        "amount": limit.amount,
+                        "used": used,
+                        "remaining": max(0.0, limit.amount - used),
+                        "reset_after": reset_after,
+                    }
+                )
+        return rows
+
+    def ban(self, key: str, seconds: float) -> None:
+        """Keep a caller out for so many seconds.
+
+        Raises:
+            ValueError: The key is empty, or the time is not positive.
+        """
+        if isinstance(seconds, bool) or not 0 < seconds < math.inf:
+            raise ValueError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
+        self.store.ban(_key(key), float(seconds), self.engine.terms)
+
+    def unban(self, key: str) -> None:
+        """End a time-out or ban, and forget the strikes behind it."""
+        self.store.unban(_key(key), self.engine.terms)
+
+    def reset(self, key: str) -> None:
+        """Forget what a key used, its strikes and bans; calls that run keep their places."""
+        self.store.reset(_key(key), self.engine.terms)
+
+    def reserve(
+        self,
+        key: str,
+        *,
+        requests: float = 1,
+        tokens: float = 0,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        cost: float = 0.0,
+        ip: str | None = None,
+        tier: str | None = None,
+    ) -> Reservation:
+        """Reserve for hand-written code, with ``with`` or ``async with``; arguments as for `hit`.
+
+        Raises:
+            RateLimitExceeded: On entering, if it is refused (after waiting, with ``on_limit="wait"``).
+
+        Example:
+            >>> from langchain_guard import RateLimiter
+            >>> limiter = RateLimiter("1k tokens/minute")
+            >>> with limiter.reserve("u1", tokens=500) as held:
+            ...     held.settle(tokens=321)
+            >>> limiter.usage("u1")[0]["used"]
+            321.0
+        """
+        return Reservation(self, _key(key), costs(requests, tokens, input_tokens, output_tokens, cost), ip, tier)
+
+    def as_langchain(self, key: str) -> LangChainLimiter:
+        """This limiter for ``ChatOpenAI(rate_limiter=...)``: every model call is a request of `key`."""
+        return LangChainLimiter(self, _key(key))
+
+    # -- in a chain
+
+    def _check(self, value: Any, call: Call) -> Verdict:
+        engine = self.engine
+        try:
+            caller = engine.caller(self, call.config, call.identity)
+        except Unknown as unknown:
+            return self._verdict(None, "block", str(unknown))
+        amounts = engine.estimate(self, value)
+        decision = self._over_cap(caller, amounts)
+        if decision is None:
+            decision = self.store.peek(caller.subjects, engine.reservation(amounts, caller), engine.terms)
+        return self._verdict(decision, self._action(decision))
+
+    async def _acheck(self, value: Any, call: Call) -> Verdict:
+        engine = self.engine
+        try:
+            caller = engine.caller(self, call.config, call.identity)
+        except Unknown as unknown:
+            return self._verdict(None, "block", str(unknown))
+        amounts = engine.estimate(self, value)
+        decision = self._over_cap(caller, amounts)
+        if decision is None:
+            decision = await self.store.apeek(caller.subjects, engine.reservation(amounts, caller), engine.terms)
+        return self._verdict(decision, self._action(decision))
+
+    def _judge(self, value: Any, call: Call) -> Any:
+        self._must_wrap()
+        self._enter(value, call, hold=False)
+        return value
+
+    async def _ajudge(self, value: Any, call: Call) -> Any:
+        self._must_wrap()
+        await self._aenter(value, call, hold=False)
+        return value
+
+    def _filter(self, call: Call) -> ChunkFilter | None:
+        self._must_wrap()
+        if self._caps:
+            return None  # a cap on a call needs the whole input
+        self._enter(None, call, hold=False)
+        return PASS
+
+    async def _afilter(self, call: Call) -> ChunkFilter | None:
+        self._must_wrap()
+        if self._caps:
+            return None
+        await self._aenter(None, call, hold=False)
+        return PASS
+
+    def _open(self, value: Any, call: Call) -> Session:
+        return self._enter(value, call, hold=True)
+
+    async def _aopen(self, value: Any, call: Call) -> Session:
+        return await self._aenter(value, call, hold=True)
+
+    def _enter(self, value: Any, call: Call, *, hold: bool) -> Session:
+        """Let one call in, or raise: the session to settle it in."""
+        engine = self.engine
+        caller = self._caller(call)
+        if self._counted(caller, call.config):
+            return Session(value)
+        amounts = engine.estimate(self, value)
+        self.refuse_over_cap(caller, amounts, call)
+        decision, ticket = engine.gate.ask(
+            caller.subjects, engine.reservation(amounts, caller), hold=hold, run=_run_of(call.config)
+        )
+        self.refuse(decision, call)
+        return Held(self, value, self._meter(caller), ticket)
+
+    async def _aenter(self, value: Any, call: Call, *, hold: bool) -> Session:
+        engine = self.engine
+        caller = self._caller(call)
+        if self._counted(caller, call.config):
+            return Session(value)
+        amounts = engine.estimate(self, value)
+        self.refuse_over_cap(caller, amounts, call)
+        decision, ticket = await engine.gate.aask(
+            caller.subjects, engine.reservation(amounts, caller), hold=hold, run=_run_of(call.config)
+        )
+        self.refuse(decision, call)
+        return Held(self, value, self._meter(caller), ticket)
+
+    def _caller(self, call: Call) -> Caller:
+        try:
+            caller = self.engine.caller(self, call.config, call.identity)
+        except Unknown as unknown:
+            verdict = self._verdict(None, "block", str(unknown))
+            call.decided(verdict)
+            missing = unknown
+        else:
+            if caller.key == ANONYMOUS and self.store.local.first("anonymous"):
+                logger.warning(
+                    "%s: callers without user_id or client_ip share one limit, 'anonymous'; name them with "
+                    "config=Identity(user=...).config(), or refuse them with require='caller'",
+                    self.get_name(),
+                )
+            return caller
+        raise IdentityRequired(
+            f"{self.get_name()} requires {missing}.",
+            verdict=verdict,
+            advice="Pass config=Identity(user=..., ip=..., verified=...).config().",
+        )
+
+    def _counted(self, caller: Caller, config: RunnableConfig) -> bool:
+        """Whether this call is part of one that the same limiter has let in already."""
+        meter = meter_of(config.get("callbacks"), self.engine.owner)
+        return meter is not None and caller.key in {meter.key, ANONYMOUS}
+
+    def _meter(self, caller: Caller) -> Meter:
+        return Meter(self.engine.owner, caller.key, self.engine.prices, self.cached_weight)
+
+    # -- what a refusal is
+
+    def refuse(self, decision: Decision, call: Call | None) -> None:
+        """Report a decision; raise what it means, unless it is an admission or `on_limit` is "flag"."""
+        action = self._action(decision)
+        verdict = self._verdict(decision, action)
+        if call is not None:
+            call.decided(verdict)
+        if action != "block":
+            return
+        if decision.limit is None and decision.source == "local" and not decision.banned:
+            raise GuardUnavailable(
+                f"{self.get_name()} let nothing through: its store is away.",
+                guard=self.get_name(),
+                rule="store",
+                cause="StoreError",
+            )
+        wait, name = decision.retry_after, self.get_name()
+        kind = Banned if decision.banned else RateLimitExceeded
+        if decision.banned:
+            message = f"{name}: this caller is kept out for {_seconds(wait)}."
+            advice = "Stop calling until then."
+        elif wait is None:
+            message = f"{name}: this call is larger than the limit {decision.limit} ever admits."
+            advice = "Make it smaller; waiting does not help."
+        elif decision.limit is None:
+            message, advice = f"{name}: too many callers at a time.", f"Try again in {_seconds(wait)}."
+        else:
+            message, advice = f"{name}: the limit {decision.limit} is used up.", f"Try again in {_seconds(wait)}."
+        raise kind(
+            message,
+            verdict=verdict,
+            guard=name,
+            advice=advice,
+            retry_after=wait,
+            limit=decision.limit,
+            key=hashed(decision.key),
+        )
+
+    def refuse_over_cap(self, caller: Caller, amounts: Costs, call: Call | None) -> None:
+        """Refuse a call that is larger than a cap on a single call."""
+        decision = self._over_cap(caller, amounts)
+        if decision is not None:
+            self.refuse(decision, call)
+
+    def _over_cap(self, caller: Caller, amounts: Costs) -> Decision | None:
+        limit = over_cap(caller.limits, amounts)
+        if limit is None:
+            return None
+        return Decision(False, None, limit.amount, str(limit), caller.key, "memory")
+
+    def _action(self, decision: Decision) -> Action:
+        if decision.allowed:
+            return "allow"
+        return "flag" if self.on_limit == "flag" else "block"
+
+    def _verdict(self, decision: Decision | None, action: Action, missing: str = "") -> Verdict:
+        if decision is None:
+            finding = Finding(rule="identity", kind="identity")
+            return Verdict(self.get_name(), action, (finding,), details={"requires": missing})
+        details = {
+            "limit": decision.limit,
+            "retry_after": decision.retry_after,
+            "remaining": decision.remaining if decision.remaining < math.inf else None,
+            "key": hashed(decision.key),
+            "source": decision.source,
+        }
+        if decision.allowed:
+            return Verdict(self.get_name(), action, details=details)
+        kind = "ban" if decision.banned else "rate_limit"
+        finding = Finding(rule=decision.limit or ("ban" if decision.banned else "store"), kind=kind)
+        return Verdict(self.get_name(), action, (finding,), details=details)
+
+    # -- links and wraps
+
+    @property
+    def _every(self) -> Iterable[Limit]:
+        yield from self.limits
+        for limits in self.tiers.values():
+            yield from limits
+
+    @property
+    def _caps(self) -> bool:
+        return any(limit.period == CALL for limit in self._every)
+
+    def _must_wrap(self) -> None:
+        """Refuse to be a link if there is something to settle.
+
+        Raises:
+            ConfigError: There is.
+        """
+        for limit in self._every:
+            if limit.settles:
+                raise ConfigError(
+                    f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be "
+                    "settled; write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
+                )
+
+    def __or__(self, other: Any) -> Any:
+        self._must_wrap()
+        return super().__or__(other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._must_wrap()
+        return super().__ror__(other)
+
+    def pipe(self, *others: Any, name: str | None = None) -> Any:
+        """As LangChain's; a ConfigError if a limit has to settle and the limiter must wrap."""
+        self._must_wrap()
+        return super().pipe(*others, name=name)
+
+    def wrap(self, runnable: Any) -> Runnable[Any, Any]:
+        """`runnable` within these limits, from the beginning of a call to its end.
+
+        A chat model comes back as a chat model. What it may answer at most, and its name, are taken from it for the
+        estimates.
+
+        Raises:
+            ConfigError: There is a limit on cost and no `prices`, or none for this model.
+        """
+        if "cost" in self.engine.measures and not self.prices and self.estimate is None:
+            raise ConfigError("RateLimiter: a limit on cost needs prices={'model': (input, output)} in US dollars")
+        models = models_in(runnable)
+        taken: dict[str, Any] = {}
+        if len(models) == 1:
+            model, bound = models[0]
+            name = model_name(model, bound)
+            taken["model"] = self.model or name
+            taken["max_tokens"] = self.max_tokens or longest_answer(model, bound)
+            prices = self.engine.prices
+            if prices is not None and name and self.unknown_model == "error" and not prices.knows(name):
+                known = ", ".join(sorted(self.prices))
+                raise ConfigError(
+                    f"RateLimiter(prices=...) has no price for the model {name!r}, only for {known}; add it, or set "
+                    "unknown_model='dearest'"
+                )
+        return Guard.wrap(self.model_copy(update=taken), runnable)
+
+    # -- dumps and copies
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """Limits and penalties as plain data."""
+        plain: dict[str, Any] = {
+            "limits": [limit.plain() for limit in self.limits],
+            "tiers": {name: [limit.plain() for limit in limits] for name, limits in self.tiers.items()},
+        }
+        if self.penalty is not None:
+            plain["penalty"] = self.penalty.plain()
+        return {name: value for name, value in plain.items() if value}
+
+    def to_json(self) -> Any:
+        """As every guard's; a remote store holds a connection, which no dump can carry."""
+        dumped = super().to_json()
+        if self.store.remote:
+            dumped["kwargs"]["holds_callables"] = sorted({*dumped["kwargs"].get("holds_callables", ()), "store"})
+        return dumped
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        state["__dict__"] = {name: value for name, value in state["__dict__"].items() if name != "engine"}
+        return state
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.__dict__.pop("engine", None)
+        return copied
+
+    def __repr_args__(self) -> Any:
+        yield None, _Names(self.limits)
+        for name, value in super().__repr_args__():
+            if name == "tiers":
+                yield name, {tier: [str(limit) for limit in limits] for tier, limits in self.tiers.items()}
+            elif name not in {"limits", "clock", "prices", "store"}:
+                yield name, value
+
+
+class _Names:
+    """The spellings of limits, as they are written in a call."""
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self.limits = limits
+
+    def __repr__(self) -> str:
+        return ", ".join(repr(str(limit)) for limit in self.limits)
+
+
+def _run_of(config: RunnableConfig) -> object | None:
+    """The run that called the limiter, if there is one: refusals under it are one strike."""
+    return getattr(config.get("callbacks"), "parent_run_id", None)
+
+
+def _key(key: str) -> str:
+    if not isinstance(key, str) or not key:
+        raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
+    return key
+
+
+def _seconds(seconds: float | None) -> str:
+    seconds = seconds or 0.0
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

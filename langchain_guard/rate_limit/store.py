@@ -1,0 +1,474 @@
+"""Where use is counted: the `Store` protocol, and `MemoryStore`, which keeps it in this process.
+
+A store decides about one call for several *subjects* at once (the caller, its address, everybody), each with the plan
+of the limits that apply to it: all windows of all subjects are charged, or none is. This module imports nothing of
+LangChain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
+
+from langchain_guard.errors import ConfigError
+from langchain_guard.rate_limit import policy
+from langchain_guard.rate_limit.decision import Decision, Source
+from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit
+from langchain_guard.rate_limit.local import Local
+from langchain_guard.rate_limit.penalty import Book, Penalty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OnStoreError = Literal["local", "closed", "open"]
+
+
+class Terms(NamedTuple):
+    """What a limiter tells its store with every call.
+
+    Attributes:
+        clock: Gives seconds that never run backwards. (A server uses its own clock for what it counts.)
+        lease: Seconds after which a running call is taken for dead and its place is free again.
+        on_store_error: What is decided while a remote store is away.
+        local_share: Which part of every limit this process admits then, 0 to 1.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    lease: float = 600.0
+    on_store_error: OnStoreError = "local"
+    local_share: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The limits of one subject, compiled for a store.
+
+    Attributes:
+        limits: What was compiled, all of one scope.
+        rows: The windows, as the store's engine reads them.
+        width: Length that an entry must have for these rows.
+        leases: Most calls that may run at a time; ``math.inf`` if there is no such limit.
+        spelled: The spelling of that limit.
+        simple: Whether there are windows and nothing else.
+    """
+
+    limits: tuple[Limit, ...]
+    rows: tuple[policy.Row, ...]
+    width: int
+    leases: float
+    spelled: str
+    simple: bool
+
+
+Subject = tuple[str, Plan]
+"""A key and the limits that apply to it."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What an admitted call holds until it is settled.
+
+    Attributes:
+        subjects: Whose windows were charged.
+        charged: With how much.
+        stamps: Names of the slots that were charged, per subject.
+        lease: Name of the running call; 0 if no limit counts running calls.
+        source: Who admitted it; the settlement goes there too.
+    """
+
+    subjects: tuple[Subject, ...]
+    charged: Costs
+    stamps: tuple[tuple[Any, ...], ...] = ()
+    lease: int = 0
+    source: Source = "memory"
+    open: bool = True
+
+
+class Use(NamedTuple):
+    """How far one limit is used up: `reset_after` is in seconds, until all of it is free again."""
+
+    limit: Limit
+    used: float
+    reset_after: float
+
+
+class Store(Protocol):
+    """What a `RateLimiter` asks of its store; methods with an ``a`` are for coroutines."""
+
+    local: Local
+    remote: bool
+
+    def plan(self, limits: tuple[Limit, ...]) -> Plan:
+        """Compile the limits of one scope."""
+
+    def hit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """Decide, and charge what is admitted; running calls are counted but not added."""
+
+    def reserve(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> tuple[Decision, Ticket | None]:
+        """As `hit`, and take a lease on running; the ticket is to be settled."""
+
+    def peek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """What `hit` would decide; `remaining` is what is left now."""
+
+    def settle(self, ticket: Ticket, actual: Costs, terms: Terms) -> None:
+        """Replace what was charged by what was used, and end the lease; only the first call does something."""
+
+    def use(self, subject: Subject, terms: Terms) -> list[Use]:
+        """How far each limit is used up."""
+
+    def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
+        """Count a strike; the seconds of the time-out or ban that it earns, 0.0 if none."""
+
+    def ban(self, key: str, seconds: float, terms: Terms) -> None:
+        """Keep a caller out."""
+
+    def unban(self, key: str, terms: Terms) -> None:
+        """Let a caller in again and forget its strikes."""
+
+    def reset(self, key: str, terms: Terms) -> None:
+        """Forget what a caller used, its strikes and bans; calls that run keep their leases."""
+
+    async def ahit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """As `hit`."""
+
+    async def areserve(
+        self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms
+    ) -> tuple[Decision, Ticket | None]:
+        """As `reserve`."""
+
+    async def apeek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """As `peek`."""
+
+    async def asettle(self, ticket: Ticket, actual: Costs, terms: Terms) -> None:
+        """As `settle`."""
+
+    async def astrike(self, key: str, penalty: Penalty, terms: Terms) -> float:
+        """As `strike`."""
+
+
+_new = tuple.__new__
+_stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
+_RESERVED = frozenset({"anonymous", "global"})
+
+
+class MemoryStore:
+    """Counts in this process, exactly; the default.
+
+    Copies of a limiter share its store by reference; pickled and dumped limiters start with an empty one. Limiters that
+    are given the same store share what a key used of the same measure, period and scope. Idle callers are dropped as
+    new ones come, two for one, so that no call ever pays for a million; no thread is started.
+
+    Args:
+        max_keys: Most callers that are remembered at a time.
+        when_full: ``"refuse_new"``: callers beyond that are refused until an idle one can be dropped;
+            ``"evict_oldest"``: whoever called least recently is forgotten, with what it used.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+
+    remote = False
+
+    def __init__(
+        self, max_keys: int = 1_000_000, when_full: Literal["refuse_new", "evict_oldest"] = "refuse_new"
+    ) -> None:
+        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
+            raise ConfigError(f"MemoryStore(max_keys={max_keys!r}): must be an int, at least 1")
+        if when_full not in {"refuse_new", "evict_oldest"}:
+            raise ConfigError(f"MemoryStore(when_full={when_full!r}): must be 'refuse_new' or 'evict_oldest'")
+        self.max_keys, self.when_full = max_keys, when_full
+        self.local = Local()
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, policy.Entry] = OrderedDict()
+        self._columns: dict[tuple[str, str, float], int] = {}
+        self._leases: dict[str, dict[int, float]] = {}
+        self._book = Book(max_keys)
+        self._banned = self._book.until
+        self._ids = itertools.count(1)
+        self._horizon = 0.0
+        self._now = -math.inf
+        self._skew = 0.0
+        _stores.add(self)
+
+    def __repr__(self) -> str:
+        return f"MemoryStore(max_keys={self.max_keys}, when_full={self.when_full!r})"
+
+    def __len__(self) -> int:
+        """How many callers are remembered."""
+        return len(self._entries)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[MemoryStore], tuple[int, str]]:
+        return type(self), (self.max_keys, self.when_full)
+
+    def plan(self, limits: tuple[Limit, ...]) -> Plan:
+        """Compile the limits of one scope."""
+        rows: list[policy.Row] = []
+        leases, spelled = math.inf, ""
+        with self._lock:
+            for limit in limits:
+                if limit.measure == "concurrent":
+                    leases, spelled = limit.amount, str(limit)
+                    continue
+                period = float(limit.period or 0.0)
+                at = self._columns.setdefault((limit.scope, limit.measure, period), 1 + 2 * len(self._columns))
+                self._horizon = max(self._horizon, period * (1 + 1 / policy.RESOLUTION))
+                rows.append(policy.row(at, limit.amount, period, MEASURES.index(limit.measure), str(limit)))
+        width = max((at + 2 for at, *_ in rows), default=1)
+        return Plan(limits, tuple(rows), width, leases, spelled, bool(rows) and leases == math.inf)
+
+    def hit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """Decide, and charge what is admitted; running calls are counted but not added."""
+        with self._lock:
+            now = terms.clock() + self._skew
+            if now < self._now:
+                now = self._stepped_back(now)
+            self._now = now
+            if len(subjects) == 1:  # the usual case, short because every request pays for it
+                ((key, plan),) = subjects
+                entry = self._entries.get(key)
+                if entry is not None and plan.simple and len(entry) >= plan.width and not self._banned:
+                    wait, left, limit = policy.decide(entry, plan.rows, costs, now)
+                    if wait == 0.0:
+                        self._entries.move_to_end(key)
+                        return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
+                    return _new(
+                        Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False)
+                    )
+            refused = self._refusal(subjects, costs, now)
+            return self._charge(subjects, costs, now) if refused is None else refused
+
+    def reserve(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> tuple[Decision, Ticket | None]:
+        """As `hit`, and take a lease on running; the ticket is to be settled."""
+        with self._lock:
+            now = self._time(terms)
+            refused = self._refusal(subjects, costs, now)
+            if refused is not None:
+                return refused, None
+            ticket = Ticket(subjects, costs)
+            for key, plan in subjects:
+                if plan.leases < math.inf:
+                    ticket.lease = ticket.lease or next(self._ids)
+                    self._leases.setdefault(key, {})[ticket.lease] = now + terms.lease
+            decision = self._charge(subjects, costs, now)
+            ticket.stamps = tuple(policy.stamps(self._entries[key], plan.rows, costs) for key, plan in subjects)
+            return decision, ticket
+
+    def peek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """What `hit` would decide; `remaining` is what is left now."""
+        with self._lock:
+            now = self._time(terms)
+            refused = self._refusal(subjects, costs, now, create=False)
+            return self._charge(subjects, costs, now, take=False) if refused is None else refused
+
+    def settle(self, ticket: Ticket, actual: Costs, terms: Terms) -> None:
+        """Replace what was charged by what was used, and end the lease; only the first call does something."""
+        if not ticket.open:
+            return
+        ticket.open = False
+        with self._lock:
+            now = self._time(terms)
+            for (key, plan), stamps in zip(ticket.subjects, ticket.stamps, strict=True):
+                if actual != ticket.charged:
+                    entry = self._entries.get(key)
+                    if entry is None:
+                        entry = self._entries[key] = [now]
+                    policy_entry = self._widened(entry, plan)
+                    policy.settle(policy_entry, plan.rows, ticket.charged, actual, stamps, now)
+                if ticket.lease and (leases := self._leases.get(key)) is not None:
+                    leases.pop(ticket.lease, None)
+                    if not leases:
+                        del self._leases[key]
+        for key, _ in ticket.subjects:
+            self.local.lines.wake(key)
+
+    def use(self, subject: Subject, terms: Terms) -> list[Use]:
+        """How far each limit is used up."""
+        key, plan = subject
+        with self._lock:
+            now = self._time(terms)
+            entry = self._widened(self._entries.get(key) or [now], plan)
+            policy.age(entry, plan.rows, now)
+            windows = iter(plan.rows)
+            uses = []
+            for limit in plan.limits:
+                if limit.measure == "concurrent":
+                    leases = self._running(key, now)
+                    uses.append(Use(limit, float(len(leases)), max(leases.values(), default=now) - now))
+                else:
+                    row = next(windows)
+                    uses.append(Use(limit, entry[row[0]], policy.reset_after(entry, row, now)))
+            return uses
+
+    def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
+        """Count a strike; the seconds of the time-out or ban that it earns, 0.0 if none."""
+        with self._lock:
+            return self._book.strike(key, penalty, self._time(terms))
+
+    def ban(self, key: str, seconds: float, terms: Terms) -> None:
+        """Keep a caller out."""
+        with self._lock:
+            self._book.ban(key, seconds, self._time(terms))
+
+    def unban(self, key: str, terms: Terms) -> None:  # noqa: ARG002  # the protocol's signature
+        """Let a caller in again and forget its strikes."""
+        with self._lock:
+            self._book.unban(key)
+        self.local.lines.wake(key)
+
+    def reset(self, key: str, terms: Terms) -> None:  # noqa: ARG002
+        """Forget what a caller used, its strikes and bans; calls that run keep their leases."""
+        with self._lock:
+            self._entries.pop(key, None)
+            self._book.unban(key)
+        self.local.lines.wake(key)
+
+    async def ahit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """As `hit`; nothing is waited for."""
+        return self.hit(subjects, costs, terms)
+
+    async def areserve(
+        self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms
+    ) -> tuple[Decision, Ticket | None]:
+        """As `reserve`; nothing is waited for."""
+        return self.reserve(subjects, costs, terms)
+
+    async def apeek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
+        """As `peek`; nothing is waited for."""
+        return self.peek(subjects, costs, terms)
+
+    async def asettle(self, ticket: Ticket, actual: Costs, terms: Terms) -> None:
+        """As `settle`; nothing is waited for."""
+        self.settle(ticket, actual, terms)
+
+    async def astrike(self, key: str, penalty: Penalty, terms: Terms) -> float:
+        """As `strike`; nothing is waited for."""
+        return self.strike(key, penalty, terms)
+
+    # -- under the lock
+
+    def _time(self, terms: Terms) -> float:
+        now = terms.clock() + self._skew
+        if now < self._now:
+            now = self._stepped_back(now)
+        self._now = now
+        return now
+
+    def _stepped_back(self, now: float) -> float:
+        """A clock was set back: time stands still for that moment and runs on from there."""
+        self._skew += self._now - now
+        return self._now
+
+    def _refusal(
+        self, subjects: Sequence[Subject], costs: Costs, now: float, *, create: bool = True
+    ) -> Decision | None:
+        worst: Decision | None = None
+        for key, plan in subjects:
+            if self._book.until and (left := self._book.left(key, now)):
+                return Decision(False, left, 0.0, None, key, "memory", True)
+            entry = self._entries.get(key)
+            if entry is None:
+                if not create:
+                    entry = [now]
+                elif (entry := self._entered(key, now)) is None:
+                    return Decision(False, self._until_idle(now), 0.0, None, key, "memory")
+            if len(entry) < plan.width:
+                self._widened(entry, plan)
+            refused = policy.refusal(entry, plan.rows, costs, now)
+            if refused is not None and (worst is None or refused[0] > (worst.retry_after or 0.0)):
+                wait, left, spelled = refused
+                if wait == math.inf:
+                    return Decision(False, None, left, spelled, key, "memory")
+                worst = Decision(False, wait, left, spelled, key, "memory")
+            if plan.leases < math.inf and len(leases := self._running(key, now)) >= plan.leases:
+                wait = min(leases.values()) - now
+                if worst is None or wait > (worst.retry_after or 0.0):
+                    worst = Decision(False, wait, 0.0, plan.spelled, key, "memory")
+        return worst
+
+    def _charge(self, subjects: Sequence[Subject], costs: Costs, now: float, *, take: bool = True) -> Decision:
+        fewest, left, limit, whose = math.inf, math.inf, None, subjects[0][0] if subjects else ""
+        for key, plan in subjects:
+            if plan.rows:
+                if take:
+                    entry = self._entries[key]
+                    more, remaining, spelled = policy.charge(entry, plan.rows, costs, now)
+                    self._entries.move_to_end(key)
+                else:
+                    entry = self._widened(self._entries.get(key) or [now], plan)
+                    more, remaining, spelled = policy.room(entry, plan.rows, costs)
+                if more < fewest:
+                    fewest, left, limit, whose = more, remaining, spelled, key
+            if plan.leases < math.inf:
+                free = plan.leases - len(self._leases.get(key, ()))
+                if free < fewest:
+                    fewest, left, limit, whose = free, free, plan.spelled, key
+        return Decision(True, 0.0, left, limit, whose, "memory")
+
+    def _entered(self, key: str, now: float) -> policy.Entry | None:
+        """An entry for a new key, two idle ones swept for it; None if the store is full of callers that are not idle."""
+        entries = self._entries
+        for _ in range(2):
+            if not entries:
+                break
+            oldest = next(iter(entries))
+            if entries[oldest][0] + self._horizon > now:
+                break
+            del entries[oldest]
+        if len(entries) >= self.max_keys and key not in _RESERVED:
+            if self.when_full == "refuse_new":
+                return None
+            entries.popitem(last=False)
+        entry: policy.Entry = [now]
+        entries[key] = entry
+        return entry
+
+    def _until_idle(self, now: float) -> float:
+        oldest = next(iter(self._entries.values()))
+        return max(0.0, float(oldest[0]) + self._horizon - now)
+
+    def _widened(self, entry: policy.Entry, plan: Plan) -> policy.Entry:
+        while len(entry) < plan.width:
+            entry += (0.0, None)
+        return entry
+
+    def _running(self, key: str, now: float) -> dict[int, float]:
+        """The leases of `key` that have not run out."""
+        leases = self._leases.get(key)
+        if leases is None:
+            return {}
+        for lease in [lease for lease, deadline in leases.items() if deadline <= now]:
+            del leases[lease]
+        return leases
+
+
+def _before_fork() -> None:
+    _forking.extend(_stores)
+    for store in _forking:
+        store._lock.acquire()
+
+
+def _after_fork() -> None:
+    for store in _forking:
+        store._lock.release()
+    _forking.clear()
+
+
+_forking: list[MemoryStore] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
