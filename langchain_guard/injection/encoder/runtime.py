@@ -11,17 +11,21 @@ import math
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_guard.errors import ConfigError, GuardUnavailable
+from langchain_guard.injection.encoder.scale import Scale
 from langchain_guard.injection.encoder.text import normalise
-from langchain_guard.injection.encoder.windows import PREFIX, windows
+from langchain_guard.injection.encoder.windows import PREFIX, span, windows
 from langchain_guard.injection.views import read
+from langchain_guard.verdict import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from langchain_guard.injection.canonical import View
 
 MODEL_FOLDER: Final = Path(__file__).with_name("files")
 _BATCH_TOKENS: Final = 1280
@@ -31,6 +35,23 @@ _BLOCKS: Final = _WIDTH // 32
 _SELF_TEST_TOLERANCE: Final = 0.5
 """Logits may differ by this much between processors, whose int8 kernels round differently."""
 _CACHED_MODELS: Final = 4
+
+
+class Best(NamedTuple):
+    """A text's window with the highest logit: its number, of how many, and as what the text was read."""
+
+    logit: float
+    window: int
+    windows: int
+    document: bool
+
+
+class Reading(NamedTuple):
+    """The strongest of a text's views: its score, its best window, and the view (None: the text itself)."""
+
+    score: float
+    best: Best
+    view: View | None
 
 
 class Encoder:
@@ -57,23 +78,39 @@ class Encoder:
         self._bos, self._eos, self._pad = bos, eos, pad
         self._prefix = {document: self._tokenizer.encode(text).ids for document, text in PREFIX.items()}
         for text, document, expected in self.card["self_test"]:
-            found = self.logits([text], document=document)[0]
+            found = self.best([text], document=document)[0].logit
             if not abs(found - expected) <= _SELF_TEST_TOLERANCE:
                 raise GuardUnavailable(f"the encoder fails its self-test: logit {found:.2f}, expected {expected:.2f}")
 
-    def logits(self, texts: Sequence[str], *, document: bool) -> list[float]:
-        """The highest logit over each text's windows, in order of *texts*."""
+    def best(self, texts: Sequence[str], *, document: bool) -> list[Best]:
+        """Each text's window with the highest logit, in order of *texts*."""
         owners: list[int] = []
         pieces: list[list[int]] = []
+        counts: list[int] = []
         for owner, encoding in enumerate(self._tokenizer.encode_batch_fast([normalise(text) for text in texts])):
-            for window in windows(encoding.ids, self._prefix[document], self._bos, self._eos):
-                owners.append(owner)
-                pieces.append(window)
-        best = [-math.inf] * len(texts)
+            cut = windows(encoding.ids, self._prefix[document], self._bos, self._eos)
+            owners += [owner] * len(cut)
+            pieces += cut
+            counts.append(len(cut))
+        best = [(-math.inf, 0)] * len(texts)
         for chosen in _batches(pieces):
             for i, logit in zip(chosen, self._run([pieces[i] for i in chosen]), strict=True):
-                best[owners[i]] = max(best[owners[i]], logit)
-        return best
+                best[owners[i]] = max(best[owners[i]], (logit, -i))
+        found = []
+        first = 0
+        for (logit, at), count in zip(best, counts, strict=True):
+            found.append(Best(logit, -at - first, count, document))
+            first += count
+        return found
+
+    def place(self, text: str, best: Best) -> tuple[int, int]:
+        """Where *best* stands in *text*, code points; all of it if the normal form cannot be mapped back."""
+        plain = normalise(text)
+        if best.windows == 1 or len(plain) != len(text):
+            return 0, len(text)
+        offsets = self._tokenizer.encode(plain).offsets
+        begin, end = span(best.window, len(offsets), len(self._prefix[best.document]))
+        return offsets[begin][0], offsets[end - 1][1]
 
     def _run(self, pieces: list[list[int]]) -> list[float]:
         import numpy as np  # noqa: PLC0415 - loaded at the first score
@@ -102,14 +139,14 @@ class Encoder:
 
 
 class EncoderDetector:
-    """A ``Detector``: scores in [0, 1] from the encoder, calibrated by source.
+    """A `Detector`: scores in [0, 1] from the encoder, calibrated by source.
 
     Construction reads the card alone; the network is loaded at the first score (under half a second, under 160 MB)
     and shared by every detector of the process with the same folder and number of threads.
 
     Args:
-        threads: threads of one call; 1 keeps a server's other requests undisturbed.
-        folder: a folder written by ``train --encoder``; default: the model in the package.
+        threads: Threads of one call; 1 keeps a server's other requests undisturbed.
+        folder: A folder written by ``train --encoder``; "" for the model in the package.
 
     Raises:
         ConfigError: *threads* is not positive, the folder holds no model, or the extra ``encoder`` is not installed.
@@ -117,59 +154,80 @@ class EncoderDetector:
 
     name: Final = "encoder"
 
-    def __init__(self, *, threads: int = 1, folder: str | Path | None = None) -> None:
+    def __init__(self, *, threads: int = 1, folder: str = "") -> None:
         if threads < 1:
             raise ConfigError(f"threads={threads!r}: must be at least 1")
-        self.threads = threads
-        self.folder = MODEL_FOLDER if folder is None else Path(folder)
         for package in ("onnxruntime", "tokenizers"):
             if importlib.util.find_spec(package) is None:
                 raise ConfigError(_missing(package))
+        self.threads, self.folder = threads, folder
+        path = self._path / "card.json"
         try:
-            self.card: dict[str, Any] = json.loads((self.folder / "card.json").read_text("utf-8"))
+            self.card: dict[str, Any] = json.loads(path.read_text("utf-8"))
         except OSError as error:
-            raise ConfigError(
-                f"folder={self.folder.name!r}: no card.json in it; `train --encoder` writes one"
-            ) from error
+            raise ConfigError(f"folder={self._path.name!r}: no card.json; `train --encoder` writes one") from error
+        self.scales = {name: Scale(tuple(one["knots"]), one["growth"]) for name, one in self.card["scales"].items()}
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.folder) if self.folder else MODEL_FOLDER
 
     def __repr__(self) -> str:
-        return f"EncoderDetector(threads={self.threads})"
+        return f"EncoderDetector(threads={self.threads}, folder={self.folder!r})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, EncoderDetector) and (self.threads, self.folder) == (other.threads, other.folder)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _build, (self.threads, self.folder)
 
-    def __hash__(self) -> int:
-        return hash((self.threads, self.folder))
+    def encoder(self) -> Encoder:
+        """The loaded network."""
+        return _encoder(self._path, self.threads)
 
-    def logits(self, texts: Sequence[str], source: str) -> list[float]:
-        """Raw logits: the highest over a text's windows and its decoded views.
+    def read(self, texts: Sequence[str], source: str) -> list[Reading]:
+        """What the network makes of each text and of its decoded views: the one with the highest score.
 
         Args:
-            texts: any texts, of any length; an empty one is harmless.
+            texts: Any texts, of any length.
             source: ``"user"``, or ``"document"`` for retrieved and tool text.
         """
         owners: list[int] = []
-        views: list[str] = []
+        views: list[View | None] = []
+        raw: list[str] = []
         for owner, text in enumerate(texts):
-            owners.append(owner)
-            views.append(text)
-            # The canonical view folds case and accents; what it undoes, `normalise` undoes with them kept.
-            for view in read(text).views[1:]:
+            # The first view is canonical: it folds case and accents too. What it undoes, `normalise` undoes without.
+            for view in (None, *read(text).views[1:]):
                 owners.append(owner)
-                views.append(view.text)
-        best = [-math.inf] * len(texts)
-        for owner, logit in zip(
-            owners, _encoder(self.folder, self.threads).logits(views, document=source == "document"), strict=True
+                views.append(view)
+                raw.append(text if view is None else view.text)
+        scale = self.scales[source]
+        best: list[Reading | None] = [None] * len(texts)
+        for owner, view, one in zip(
+            owners, views, self.encoder().best(raw, document=source == "document"), strict=True
         ):
-            best[owner] = max(best[owner], logit)
-        return best
+            score = scale.score(one.logit, one.windows)
+            known = best[owner]
+            if known is None or score > known.score:
+                best[owner] = Reading(score, one, view)
+        return [one for one in best if one is not None]
 
     def score(self, texts: Sequence[str], source: str) -> list[float]:
-        """Chances in [0, 1]; 0.5 is the threshold of the profile "balanced" for this source."""
-        scale, offset = self.card["calibration"]["document" if source == "document" else "user"]
-        return [
-            1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, scale * (x - offset))))) for x in self.logits(texts, source)
-        ]
+        """Risks in [0, 1]; 0.5 is the threshold of the profile "balanced"."""
+        return [one.score for one in self.read(texts, source)]
+
+    def find(self, text: str, source: str) -> list[Finding]:
+        """The window that speaks most for an attack."""
+        return [self.finding(text, self.read([text], source)[0])]
+
+    def finding(self, text: str, reading: Reading) -> Finding:
+        """*reading* as a finding in *text*."""
+        if reading.view is not None:
+            place = reading.view.origin(0, len(reading.view.text))
+        else:
+            place = self.encoder().place(text, reading.best)
+        return Finding("encoder", "injection", *place, reading.score)
+
+
+def _build(threads: int, folder: str) -> EncoderDetector:
+    return EncoderDetector(threads=threads, folder=folder)
 
 
 _loading = threading.Lock()

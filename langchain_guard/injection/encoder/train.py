@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from langchain_guard.injection.encoder import pretrained
+from langchain_guard.injection.encoder.calibrate import read_fold
 from langchain_guard.injection.encoder.corpus import Row, build_corpus, read_rows, shippable
+from langchain_guard.injection.encoder.finish import finish
 from langchain_guard.injection.encoder.sampling import Sampler
 from langchain_guard.injection.encoder.text import normalise
 from langchain_guard.injection.encoder.windows import PREFIX, SIZE, windows
@@ -266,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--fold", type=int, choices=range(len(FOLDS)), help="leave this fold's sources out and score them"
     )
+    parser.add_argument("--folds", type=Path, nargs="*", default=[], help="held_out.jsonl of folds, for the thresholds")
     parser.add_argument("--samples", type=int, default=defaults.samples)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--vocabulary", type=int, default=defaults.vocabulary)
@@ -289,13 +292,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = pretrained.load(options.weights or pretrained.find_weights(), recipe.layers)
     base = cut(model, (row for row in rows if row.source in use), recipe.vocabulary)
     trained = train_encoder(base, rows, use, recipe, say)
-    scored = held_out_scores(trained, (row for row in rows if row.source not in use))
-    say(summary(scored))
     options.output.mkdir(parents=True, exist_ok=True)
-    torch.save(
-        {"weights": trained.weights, "recipe": asdict(recipe), "sources": sorted(use), "pieces": base.pieces},
-        options.output / "checkpoint.pt",
-    )
-    with (options.output / "held_out.jsonl").open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in scored)
+    if options.fold is not None:
+        scored = held_out_scores(trained, (row for row in rows if row.source not in use))
+        say(summary(scored))
+        with (options.output / "held_out.jsonl").open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in scored)
+        return 0
+    weights = {name: tensor.numpy() for name, tensor in trained.weights.items()}
+    np.savez(options.output / "weights.npz", **weights)
+    folds = [row for path in options.folds for row in read_fold(path)]
+    licences = json.loads(options.licences.read_text("utf-8"))
+    finish(base, weights, options.output, rows, licences, asdict(recipe), folds, say)
     return 0

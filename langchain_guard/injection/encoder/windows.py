@@ -19,3 +19,9 @@ def windows(ids: list[int], prefix: list[int], bos: int, eos: int) -> list[list[
     room = SIZE - len(prefix) - 2
     starts = range(0, max(1, len(ids) - room + STRIDE), STRIDE) if len(ids) > room else (0,)
     return [[bos, *prefix, *ids[start : start + room], eos] for start in starts]
+
+
+def span(window: int, tokens: int, prefix: int) -> tuple[int, int]:
+    """First token and end of a window in a text of *tokens* tokens, its prefix having *prefix* tokens."""
+    begin = window * STRIDE
+    return begin, min(tokens, begin + SIZE - prefix - 2)

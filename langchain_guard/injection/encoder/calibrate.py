@@ -1,0 +1,124 @@
+"""Thresholds and figures of a finished model, from sources that it has not seen.
+
+The sources whose licences keep them out of training are the left-out sources: the shipped files themselves score
+them, no fold's model stands in.  Scores of fold models add the kinds of harmless text that only the trained-on sources
+have (trigger words above all).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from langchain_guard.injection.encoder.scale import Scale, knots_of, log_odds
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from langchain_guard.injection.encoder.corpus import Row
+    from langchain_guard.injection.encoder.runtime import EncoderDetector
+
+_MOST_GROWTH: Final = 0.6
+
+
+class Scored(NamedTuple):
+    """One left-out row: logit of its best window, how many windows it has."""
+
+    source: str
+    label: int
+    document: bool
+    lang: str
+    logit: float
+    windows: int
+    text: str
+
+
+def sample(rows: Iterable[Row], leave_out: Collection[str], most: int, seed: int = 7) -> list[Row]:
+    """Up to *most* rows of each source, label and origin, of the sources that are not in *leave_out*."""
+    groups: dict[tuple[str, int, bool], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.source not in leave_out:
+            groups[row.source, row.label, row.is_document].append(row)
+    rng = random.Random(seed)  # noqa: S311 - not for secrets
+    return [row for key in sorted(groups) for row in rng.sample(groups[key], min(most, len(groups[key])))]
+
+
+def score_rows(detector: EncoderDetector, rows: Sequence[Row]) -> list[Scored]:
+    """Score *rows* with the files that ship."""
+    encoder = detector.encoder()
+    scored = []
+    for document in (False, True):
+        chosen = [row for row in rows if row.is_document is document]
+        for start in range(0, len(chosen), 64):
+            part = chosen[start : start + 64]
+            best = encoder.best([row.text for row in part], document=document)
+            scored += [
+                Scored(row.source, row.label, document, row.lang, one.logit, one.windows, row.text)
+                for row, one in zip(part, best, strict=True)
+            ]
+    return scored
+
+
+def read_fold(path: Path) -> list[Scored]:
+    """What ``train --fold`` wrote about its left-out rows."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [
+        Scored(r["source"], r["label"], r["document"], r["lang"], r["logit"], r.get("windows", 1), r["text"])
+        for r in rows
+    ]
+
+
+def scale_of(scored: Iterable[Scored]) -> Scale:
+    """The scale for one origin from its harmless rows, every source alike."""
+    harmless = [row for row in scored if row.label == 0]
+    growth = _growth(harmless)
+    groups: dict[str, list[float]] = defaultdict(list)
+    for row in harmless:
+        groups[row.source].append(row.logit - growth * float(np.log2(row.windows)))
+    return Scale(knots_of([groups[source] for source in sorted(groups)]), growth)
+
+
+def _growth(harmless: Sequence[Scored]) -> float:
+    """How much the highest logit rises with each doubling of the number of windows, over harmless rows."""
+    doublings = np.log2([row.windows for row in harmless])
+    if doublings.max(initial=0.0) < 1:
+        return 0.0
+    slope = float(np.polyfit(doublings, [row.logit for row in harmless], 1)[0])
+    return round(min(max(slope, 0.0), _MOST_GROWTH), 3)
+
+
+def mean_scale(scored: Sequence[Scored], scale: Scale, linear: Sequence[float], cap: float) -> Scale:
+    """The scale of the mean of both detectors' log odds on English prompts.
+
+    Args:
+        scored: English prompts.
+        scale: The encoder's scale for prompts.
+        linear: The linear detector's scores of the same rows.
+        cap: See `paired.CAP`.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for row, score in zip(scored, linear, strict=True):
+        if row.label == 0:
+            encoder = min(log_odds(scale.score(row.logit, row.windows)), cap)
+            groups[row.source].append((log_odds(score) + encoder) / 2)
+    return Scale(knots_of([groups[source] for source in sorted(groups)]))
+
+
+def figures(scored: Sequence[Scored], scale: Scale) -> dict[str, Any]:
+    """Per source: rows, and the share above each profile's threshold (0.3, 0.5, 0.7)."""
+    groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in scored:
+        groups[row.source, row.label].append(scale.score(row.logit, row.windows))
+    return {
+        f"{source} {'attacks' if label else 'harmless'}": {
+            "rows": len(scores),
+            "share": [round(float(np.mean(np.asarray(scores) >= mark)), 3) for mark in (0.3, 0.5, 0.7)],
+        }
+        for (source, label), scores in sorted(groups.items())
+    }

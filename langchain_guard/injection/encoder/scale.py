@@ -1,0 +1,71 @@
+"""From logits to the common scale of all detectors: 0.1, 0.3, 0.5 and 0.7 are where 20, 5, 2 and 1 % of harmless texts lie.
+
+Pure: no numpy, so that a verdict of the linear model alone costs nothing of this extra.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MARKS: Final = (0.1, 0.3, 0.5, 0.7)
+"""The scores of the knots; the same as the linear model's."""
+
+RATES: Final = (0.2, 0.05, 0.02, 0.01)
+"""False-positive rates that the marks stand for."""
+
+
+class Scale(NamedTuple):
+    """A monotone map of logits to [0, 1].
+
+    Attributes:
+        knots: Logits for `MARKS`, ascending.
+        growth: Logit that a text gains by chance with each doubling of its number of windows.
+    """
+
+    knots: tuple[float, ...]
+    growth: float = 0.0
+
+    def score(self, logit: float, windows: int = 1) -> float:
+        """The place of *logit*, the highest of a text's *windows*, on the common scale."""
+        value = logit - self.growth * math.log2(max(windows, 1))
+        knots = self.knots
+        if value <= knots[0]:
+            slope = (MARKS[1] - MARKS[0]) / (knots[1] - knots[0]) / MARKS[0]
+            return MARKS[0] * math.exp(max(-700.0, slope * (value - knots[0])))
+        if value >= knots[-1]:
+            slope = (MARKS[-1] - MARKS[-2]) / (knots[-1] - knots[-2]) / (1 - MARKS[-1])
+            return 1 - (1 - MARKS[-1]) * math.exp(max(-700.0, slope * (knots[-1] - value)))
+        at = next(i for i in range(len(knots) - 1) if value <= knots[i + 1])
+        share = (value - knots[at]) / (knots[at + 1] - knots[at])
+        return MARKS[at] + share * (MARKS[at + 1] - MARKS[at])
+
+
+def log_odds(score: float) -> float:
+    """``log(p / (1 - p))``, at most 27 in size."""
+    p = min(max(score, 1e-12), 1 - 1e-12)
+    return math.log(p / (1 - p))
+
+
+def knots_of(groups: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Knots from harmless logits of sources that the model has not seen, one sequence per source.
+
+    Every source counts alike however many rows it has: the share above a knot is the mean of the sources' shares.
+    """
+    values = sorted(value for group in groups for value in group)
+    weights = sorted((value, 1 / len(group) / len(groups)) for group in groups for value in group)
+    knots = []
+    for rate in RATES:
+        above, knot = 0.0, values[-1]
+        for value, weight in reversed(weights):
+            if above + weight > rate + 1e-12:
+                knot = value
+                break
+            above += weight
+        knots.append(knot)
+    for i in range(1, len(knots)):
+        knots[i] = max(knots[i], knots[i - 1] + 0.05)
+    return tuple(round(knot, 4) for knot in knots)
