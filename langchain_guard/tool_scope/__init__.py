@@ -1,0 +1,18 @@
+"""Scoped tools: the least that a model needs to be able to do, and nothing else."""
+
+from langchain_guard.tool_scope.arg import Arg
+from langchain_guard.tool_scope.guard import ToolScope
+from langchain_guard.tool_scope.scope import ScopeState, ToolRule
+from langchain_guard.tool_scope.walls import postgres_reader_sql, readonly_sqlite
+from langchain_guard.tool_scope.wrap import ScopedTool, scope_tools
+
+__all__ = [
+    "Arg",
+    "ScopeState",
+    "ScopedTool",
+    "ToolRule",
+    "ToolScope",
+    "postgres_reader_sql",
+    "readonly_sqlite",
+    "scope_tools",
+]

@@ -1,0 +1,507 @@
+"""The policy: which tool may be called, with which arguments, by whom, until when and how often.
+
+Pure: a `Request` goes in, a `Ruling` comes out; time is a number in the request. The wrapper (`wrap.py`) and the link
+(`guard.py`) put it into LangChain. Several scopes on one call (`ToolScope.narrow`) are layers: a call needs the yes of
+each, and each argument passes the rules of all, so that adding a layer never allows more.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from langchain_guard.errors import ConfigError
+from langchain_guard.identity import Identity, hashed
+from langchain_guard.tool_scope.arg import (
+    MISSING,
+    NOBODY,
+    UNLISTED,
+    AnyValue,
+    Arg,
+    Asked,
+    Violation,
+    callable_data,
+    joined,
+    snapshot,
+    yes,
+)
+from langchain_guard.verdict import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+Per = Literal["principal", "thread", "global"]
+Taint = Literal["allow", "ask", "deny"]
+OtherArgs = Literal["deny", "allow"]
+Reads = Literal["trusted", "untrusted"]
+Approver = Callable[[dict[str, Any]], Any] | Literal["interrupt"]
+"""Gets a request for approval and answers it; ``"interrupt"`` is LangGraph's `interrupt`."""
+
+
+def one_of(value: Any, allowed: Any, what: str) -> None:
+    """Check a member of a closed set.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if value not in get_args(allowed):
+        raise ConfigError(f"{what}={value!r} must be one of {', '.join(map(repr, get_args(allowed)))}")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRule:
+    """What one tool may be called with, by whom, and how often.
+
+    Args:
+        args: A constraint for each argument, by the tool's own argument names.
+        other_args: ``"deny"``: an argument without a constraint has to keep the tool's own default.
+        budget: Most calls that are admitted, None for no limit; a call that fails has been used.
+        per: Whose calls a budget counts: each ``"principal"``'s, each ``"thread"``'s (LangGraph's ``thread_id``), or
+            ``"global"``, everybody's.
+        requires: Scopes that the caller's `Identity` must have, all of them.
+        when: ``when(args, who)`` has to say yes; it gets a copy of the canonical arguments.
+        approve: True: a person has to approve each call, asked through ``ToolScope(approve=...)``; or whom to ask for
+            this tool: a callable that gets the request, or ``"interrupt"``.
+        reads: ``"untrusted"``: what this tool returns was written by others (web pages, mail), see
+            ``ToolScope(taint=...)``.
+        writes: Whether the tool has an effect outside of the conversation (sends, pays, deletes).
+
+    Raises:
+        ConfigError: An argument is of the wrong kind.
+    """
+
+    args: Mapping[str, Arg] = field(default_factory=dict)
+    other_args: OtherArgs = "deny"
+    budget: int | None = None
+    per: Per = "principal"
+    requires: tuple[str, ...] = ()
+    when: Callable[[dict[str, Any], Identity], Any] | None = None
+    approve: bool | Approver | None = None
+    reads: Reads = "trusted"
+    writes: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.args, Mapping):
+            raise ConfigError(f"ToolRule(args=...) must map argument names to Args, not {type(self.args).__name__}")
+        for name, rule in self.args.items():
+            if not isinstance(name, str) or not isinstance(rule, Arg):
+                raise ConfigError(
+                    f"ToolRule(args={{{name!r}: ...}}) must be an Arg, such as Arg.text(200), not {type(rule).__name__}"
+                )
+        one_of(self.other_args, OtherArgs, "ToolRule(other_args)")
+        one_of(self.per, Per, "ToolRule(per)")
+        one_of(self.reads, Reads, "ToolRule(reads)")
+        if self.budget is not None and (
+            not isinstance(self.budget, int) or isinstance(self.budget, bool) or self.budget < 0
+        ):
+            raise ConfigError(f"ToolRule(budget={self.budget!r}) must be a number of calls, 0 or more, or None")
+        if isinstance(self.requires, str):
+            raise ConfigError("ToolRule(requires=...) must be several scopes, such as ('orders:read',), not one str")
+        object.__setattr__(self, "requires", tuple(self.requires))
+        if self.when is not None and (not callable(self.when) or inspect.iscoroutinefunction(self.when)):
+            raise ConfigError("ToolRule(when=...) must be a synchronous callable(args, who) or None")
+        if not (self.approve is None or isinstance(self.approve, bool)):
+            require_approver(self.approve, "ToolRule(approve)")
+        if not isinstance(self.writes, bool):
+            raise ConfigError(f"ToolRule(writes={self.writes!r}) must be True or False")
+
+    def data(self) -> dict[str, Any]:
+        """The rule as plain data, without what has its default.
+
+        Raises:
+            ConfigError: It holds a callable.
+        """
+        if self.when is not None or callable(self.approve):
+            raise callable_data("ToolRule(when=... or approve=...)")
+        out: dict[str, Any] = {"args": {name: rule.data() for name, rule in self.args.items()}}
+        for name, default in _DEFAULTS.items():
+            value = getattr(self, name)
+            if value != default:
+                out[name] = list(value) if isinstance(value, tuple) else value
+        return out
+
+
+_DEFAULTS: dict[str, Any] = {
+    "other_args": "deny",
+    "budget": None,
+    "per": "principal",
+    "requires": (),
+    "approve": None,
+    "reads": "trusted",
+    "writes": False,
+}
+
+
+def require_approver(value: Any, what: str) -> None:
+    """Check whom to ask for approval.
+
+    Raises:
+        ConfigError: It is neither a callable nor "interrupt".
+    """
+    if value != "interrupt" and not callable(value):
+        raise ConfigError(f"{what}={value!r} must be a callable that gets the request, or 'interrupt'")
+
+
+class Layer(Protocol):
+    """One scope, as the policy sees it; its settings mean what `ToolScope`'s of the same name do."""
+
+    @property
+    def rules(self) -> Mapping[str, ToolRule]:
+        """A rule for each tool that may be called."""
+
+    @property
+    def expires_at(self) -> float | None:
+        """Seconds since the epoch."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether the layer only observes."""
+
+    @property
+    def taint(self) -> Taint:
+        """What happens to calls that write after untrusted content was read."""
+
+    @property
+    def approve(self) -> Any:
+        """Who approves."""
+
+    @property
+    def state(self) -> ScopeState:
+        """What the layer remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to judge.
+
+    Attributes:
+        tool: Name of the tool.
+        args: The arguments that the tool would get, without injected ones.
+        who: The caller.
+        now: Seconds since the epoch.
+        run: What identifies the run for `ScopeState.tainted`.
+        thread: LangGraph's thread, "" if there is none.
+        defaults: The tool's own defaults, as far as they are known.
+        verbatim: Whether the arguments run as they are written.
+    """
+
+    tool: str
+    args: Mapping[str, Any]
+    who: Identity = NOBODY
+    now: float = 0.0
+    run: Hashable = None
+    thread: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    verbatim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason against a call: the rule, where it stands in the call, and words that may go to the model."""
+
+    rule: str
+    where: str
+    reason: str
+
+    @property
+    def finding(self) -> Finding:
+        """The refusal as a verdict shows it."""
+        return Finding(self.rule, "tool_call", where=self.where)
+
+    def __str__(self) -> str:
+        name = self.where.removeprefix("args.")
+        return f"argument {name!r} {self.reason}" if self.where else self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the policy says.
+
+    Attributes:
+        args: The canonical arguments, which run.
+        refusals: Why the call is refused; empty if it is not.
+        warnings: What scopes in dry run would have refused.
+        approvals: Whom to ask before the call may run, and why.
+    """
+
+    args: dict[str, Any]
+    refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[Refusal, ...] = ()
+    approvals: tuple[tuple[Any, str], ...] = ()
+
+
+class Policy:
+    """Judges calls against one or more layers."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = tuple(layers)
+        self.enforcing = tuple(layer for layer in layers if not layer.dry_run)
+        self.observing = tuple(layer for layer in layers if layer.dry_run)
+
+    def tools(self) -> list[str]:
+        """The tools that every enforcing layer has a rule for."""
+        return [tool for tool in (self.enforcing[0].rules if self.enforcing else ()) if self.knows(tool)]
+
+    def knows(self, tool: str) -> bool:
+        """Whether every enforcing layer has a rule for the tool."""
+        return all(tool in layer.rules for layer in self.enforcing)
+
+    def rule_for(self, tool: str, argument: str) -> Arg:
+        """The conjunction of what all enforcing layers say about one argument."""
+        return joined([_arg_of(layer, tool, argument) for layer in self.enforcing])
+
+    def named_args(self, tool: str) -> list[str]:
+        """The arguments of a tool that some enforcing layer has a rule for, in the order of the rules."""
+        return list(dict.fromkeys(name for layer in self.enforcing for name in _args_of(layer, tool)))
+
+    def judge(self, request: Request) -> Ruling:
+        """Whether a call may run, with which arguments, and who has to approve it."""
+        refusals = [found for layer in self.enforcing if (found := _entry(layer, request)) is not None]
+        args: dict[str, Any] = dict(request.args)
+        approvals: list[tuple[Any, str]] = []
+        if not refusals:
+            args, refusals = self._arguments(request)
+        if not refusals:
+            refusals, approvals = _conditions(self.enforcing, request, args)
+        warnings: list[Refusal] = []
+        for layer in self.observing:
+            warnings += Policy([_Enforced(layer)]).judge(request).refusals
+        return Ruling(args, tuple(refusals), tuple(warnings), tuple(approvals))
+
+    def _arguments(self, request: Request) -> tuple[dict[str, Any], list[Refusal]]:
+        canonical: dict[str, Any] = {}
+        refusals: list[Refusal] = []
+        for name in dict.fromkeys([*request.args, *self.named_args(request.tool)]):
+            asked = Asked(request.who, request.defaults.get(name, MISSING), request.verbatim)
+            try:
+                value = self.rule_for(request.tool, name).judge(request.args.get(name, MISSING), asked)
+            except Violation as violation:
+                refusals.append(Refusal(violation.rule, f"args.{plain(name)}", violation.reason))
+                continue
+            if value is not MISSING:
+                canonical[name] = value
+        return canonical, refusals
+
+
+@dataclass(frozen=True, slots=True)
+class _Enforced:
+    """A layer in dry run, judged as if it were not."""
+
+    layer: Layer
+    dry_run: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.layer, name)
+
+
+def _args_of(layer: Layer, tool: str) -> Iterable[str]:
+    rule = layer.rules.get(tool)
+    return rule.args if rule is not None else ()
+
+
+def _arg_of(layer: Layer, tool: str, argument: str) -> Arg:
+    rule = layer.rules[tool]
+    found = rule.args.get(argument)
+    if found is not None:
+        return found
+    return AnyValue() if rule.other_args == "allow" else UNLISTED
+
+
+def _entry(layer: Layer, request: Request) -> Refusal | None:
+    """What one layer has against a call, whatever its arguments are."""
+    rule = layer.rules.get(request.tool)
+    if rule is None:
+        return Refusal("tool", "", "this tool is not allowed")
+    if layer.expires_at is not None and request.now >= layer.expires_at:
+        return Refusal("expires_at", "", "the permission has expired")
+    if any(scope not in request.who.scopes for scope in rule.requires):
+        return Refusal("requires", "", "the caller lacks a permission that this tool needs")
+    return None
+
+
+def _conditions(
+    layers: Iterable[Layer], request: Request, args: dict[str, Any]
+) -> tuple[list[Refusal], list[tuple[Any, str]]]:
+    """What holds for the call as a whole: `when`, provenance, approval."""
+    refusals: list[Refusal] = []
+    approvals: list[tuple[Any, str]] = []
+    for layer in layers:
+        rule = layer.rules[request.tool]
+        if rule.when is not None:
+            try:
+                if not yes(rule.when, {name: snapshot(value) for name, value in args.items()}, request.who):
+                    refusals.append(Refusal("when", "", "this call is not allowed"))
+            except Violation as violation:
+                refusals.append(Refusal(violation.rule, "", f"the call {violation.reason}"))
+        tainted = rule.writes and layer.taint != "allow" and layer.state.tainted(request.run)
+        if tainted and layer.taint == "deny":
+            refusals.append(Refusal("taint", "", "untrusted content was read before, and this tool has effects"))
+        asks = rule.approve is not None and rule.approve is not False
+        if asks or (tainted and layer.taint == "ask"):
+            approver = layer.approve if isinstance(rule.approve, bool | None) else rule.approve
+            approvals.append((approver, "approve" if asks else "taint"))
+    return refusals, approvals
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+def plain(name: Any) -> str:
+    """A name that a model wrote, fit for a verdict: itself if it is a plain identifier, else ``[*]``."""
+    return name if isinstance(name, str) and _PLAIN.fullmatch(name) else "[*]"
+
+
+class ScopeState:
+    """What a scope remembers between calls: used budgets, and the runs that read something untrusted.
+
+    Thread-safe, shared by every copy of a scope, left out of pickles and dumps.
+
+    Args:
+        max_keys: Most counters kept; when it is full, callers without one are refused.
+        max_runs: Most tainted runs kept; the oldest ones are forgotten.
+    """
+
+    def __init__(self, max_keys: int = 1_000_000, max_runs: int = 100_000) -> None:
+        self.max_keys, self.max_runs = max_keys, max_runs
+        self._lock = threading.Lock()
+        self._used: dict[tuple[str, str], int] = {}
+        self._denied: OrderedDict[int, None] = OrderedDict()
+        self._tainted: OrderedDict[Hashable, None] = OrderedDict()
+
+    def reserve(self, tool: str, rule: ToolRule, key: str) -> bool:
+        """Count one call of `key` if the rule's budget has room for it; checking and counting are one step."""
+        if rule.budget is None:
+            return True
+        with self._lock:
+            used = self._used.get((tool, key), 0)
+            if used >= rule.budget or (not used and len(self._used) >= self.max_keys):
+                return False
+            self._used[tool, key] = used + 1
+            return True
+
+    def refund(self, tool: str, rule: ToolRule, key: str) -> None:
+        """Take a reservation back: the call was paused and will come again."""
+        if rule.budget is None:
+            return
+        with self._lock:
+            self._used[tool, key] = max(0, self._used.get((tool, key), 0) - 1)
+
+    def repeated(self, call: int) -> bool:
+        """Remember a refused call by its hash; whether the same one was refused before."""
+        with self._lock:
+            known = call in self._denied
+            self._denied[call] = None
+            self._denied.move_to_end(call)
+            if len(self._denied) > 10_000:
+                self._denied.popitem(last=False)
+            return known
+
+    def used(self, tool: str, key: str = "") -> int:
+        """Calls of a tool that were admitted for a key (`Identity.key`, a thread, or "" for ``per="global"``)."""
+        with self._lock:
+            return self._used.get((tool, key), 0)
+
+    def reset(self, tool: str | None = None, key: str | None = None) -> None:
+        """Forget used budgets: all, those of a tool, those of a key, or one."""
+        with self._lock:
+            for known in [k for k in self._used if tool in (None, k[0]) and key in (None, k[1])]:
+                del self._used[known]
+
+    def taint(self, run: Hashable) -> None:
+        """Remember that a run has read something untrusted."""
+        with self._lock:
+            self._tainted[run] = None
+            self._tainted.move_to_end(run)
+            if len(self._tainted) > self.max_runs:
+                self._tainted.popitem(last=False)
+
+    def tainted(self, run: Hashable) -> bool:
+        """Whether a run has read something untrusted."""
+        with self._lock:
+            return run in self._tainted
+
+    def untaint(self, run: Hashable) -> None:
+        """A run starts afresh."""
+        with self._lock:
+            self._tainted.pop(run, None)
+
+    def __copy__(self) -> ScopeState:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> ScopeState:
+        return self
+
+    def __reduce__(self) -> tuple[type[ScopeState], tuple[int, int]]:
+        return ScopeState, (self.max_keys, self.max_runs)
+
+
+def budget_key(rule: ToolRule, request: Request) -> str:
+    """Whose budget a call counts against."""
+    if rule.per == "global":
+        return ""
+    if rule.per == "thread" and request.thread:
+        return f"thread:{request.thread}"
+    return request.who.key
+
+
+def reserve(layers: Iterable[Layer], request: Request) -> Refusal | None:
+    """Reserve one call in every layer's budget, or in none."""
+    taken: list[tuple[Layer, ToolRule, str]] = []
+    for layer in layers:
+        rule = layer.rules[request.tool]
+        key = budget_key(rule, request)
+        if not layer.state.reserve(request.tool, rule, key):
+            for earlier, earlier_rule, earlier_key in taken:
+                earlier.state.refund(request.tool, earlier_rule, earlier_key)
+            return Refusal("budget", "", "the number of calls allowed is used up")
+        taken.append((layer, rule, key))
+    return None
+
+
+def refund(layers: Iterable[Layer], request: Request) -> None:
+    """Take the reservation of `reserve` back."""
+    for layer in layers:
+        rule = layer.rules[request.tool]
+        layer.state.refund(request.tool, rule, budget_key(rule, request))
+
+
+def count_repeat(layers: Iterable[Layer], request: Request) -> None:
+    """Let a refused call that comes again, unchanged, use up the budget: a model must not try for ever."""
+    budgeted = [layer for layer in layers if (rule := layer.rules.get(request.tool)) and rule.budget is not None]
+    if not budgeted:
+        return
+    try:
+        call = hash((request.who.key, request.thread, request.tool, repr(sorted(request.args.items(), key=str))))
+    except Exception:  # noqa: BLE001  # a value whose repr fails cannot be recognised when it comes again
+        return
+    for layer in budgeted:
+        if layer.state.repeated(call):
+            rule = layer.rules[request.tool]
+            layer.state.reserve(request.tool, rule, budget_key(rule, request))
+
+
+def audit_record(
+    request: Request, ruling: Ruling, *, approved: bool | None, with_args: bool, run: str
+) -> dict[str, Any]:
+    """What an audit trail gets of one call: names, rules and a hashed caller; values only if asked for."""
+    found = ruling.refusals or ruling.warnings
+    record: dict[str, Any] = {
+        "time": request.now,
+        "tool": plain(request.tool),
+        "action": "block" if ruling.refusals else "flag" if ruling.warnings else "allow",
+        "rules": [refusal.rule for refusal in found],
+        "reasons": [str(refusal) for refusal in found],
+        "arg_names": sorted(plain(name) for name in request.args),
+        "caller": hashed(request.who.key),
+        "thread": request.thread,
+        "run_id": run,
+        "approved": approved,
+    }
+    if with_args:
+        record["args"] = dict(ruling.args)
+    return record
