@@ -14,11 +14,13 @@ from langchain_guard.errors import (
 )
 from langchain_guard.events import collect_verdicts
 from langchain_guard.identity import Identity
-from langchain_guard.rate_limit import Decision, Limit, MemoryStore, Penalty, RateLimiter, wait_retry_after
+from langchain_guard.rate_limit import Decision, Limit, MemoryStore, Penalty, RateLimiter, RedisStore, wait_retry_after
 from langchain_guard.refusal import on_refusal
+from langchain_guard.tool_scope import Arg, ScopedTool, ToolRule, ToolScope, scope_tools
 from langchain_guard.verdict import Finding, Verdict
 
 __all__ = [
+    "Arg",
     "Banned",
     "ConfigError",
     "Decision",
@@ -34,10 +36,15 @@ __all__ = [
     "Penalty",
     "RateLimitExceeded",
     "RateLimiter",
+    "RedisStore",
     "Refused",
+    "ScopedTool",
     "ToolDenied",
+    "ToolRule",
+    "ToolScope",
     "Verdict",
     "collect_verdicts",
     "on_refusal",
+    "scope_tools",
     "wait_retry_after",
 ]

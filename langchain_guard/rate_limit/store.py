@@ -79,14 +79,14 @@ class Ticket:
         subjects: Whose windows were charged.
         charged: With how much.
         stamps: Names of the slots that were charged, per subject.
-        lease: Name of the running call; 0 if no limit counts running calls.
+        lease: Name of the running call; 0 or "" if no limit counts running calls.
         source: Who admitted it; the settlement goes there too.
     """
 
     subjects: tuple[Subject, ...]
     charged: Costs
     stamps: tuple[tuple[Any, ...], ...] = ()
-    lease: int = 0
+    lease: int | str = 0
     source: Source = "memory"
     open: bool = True
 
@@ -188,7 +188,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, policy.Entry] = OrderedDict()
         self._columns: dict[tuple[str, str, float], int] = {}
-        self._leases: dict[str, dict[int, float]] = {}
+        self._leases: dict[str, dict[int | str, float]] = {}
         self._book = Book(max_keys)
         self._banned = self._book.until
         self._ids = itertools.count(1)
@@ -216,19 +216,22 @@ class MemoryStore:
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[int, str]]:
         return type(self), (self.max_keys, self.when_full)
 
-    def plan(self, limits: tuple[Limit, ...]) -> Plan:
-        """Compile the limits of one scope."""
+    def plan(self, limits: tuple[Limit, ...], share: float = 1.0) -> Plan:
+        """Compile the limits of one scope, or that share of them, rounded down to what can be counted."""
         rows: list[policy.Row] = []
         leases, spelled = math.inf, ""
         with self._lock:
             for limit in limits:
+                amount = limit.amount if share == 1.0 else limit.amount * share
+                if limit.measure != "cost":
+                    amount = float(math.floor(amount))
                 if limit.measure == "concurrent":
-                    leases, spelled = limit.amount, str(limit)
+                    leases, spelled = amount, str(limit)
                     continue
                 period = float(limit.period or 0.0)
                 at = self._columns.setdefault((limit.scope, limit.measure, period), 1 + 2 * len(self._columns))
                 self._horizon = max(self._horizon, period * (1 + 1 / policy.RESOLUTION))
-                rows.append(policy.row(at, limit.amount, period, MEASURES.index(limit.measure), str(limit)))
+                rows.append(policy.row(at, amount, period, MEASURES.index(limit.measure), str(limit)))
         width = max((at + 2 for at, *_ in rows), default=1)
         return Plan(limits, tuple(rows), width, leases, spelled, bool(rows) and leases == math.inf)
 
@@ -396,7 +399,9 @@ class MemoryStore:
                     return Decision(False, None, left, spelled, key, "memory")
                 worst = Decision(False, wait, left, spelled, key, "memory")
             if plan.leases < math.inf and len(leases := self._running(key, now)) >= plan.leases:
-                wait = min(leases.values()) - now
+                wait = min(leases.values(), default=math.inf) - now
+                if wait == math.inf:  # a share of the limit that allows none
+                    return Decision(False, None, 0.0, plan.spelled, key, "memory")
                 if worst is None or wait > (worst.retry_after or 0.0):
                     worst = Decision(False, wait, 0.0, plan.spelled, key, "memory")
         return worst
@@ -447,7 +452,7 @@ class MemoryStore:
             entry += (0.0, None)
         return entry
 
-    def _running(self, key: str, now: float) -> dict[int, float]:
+    def _running(self, key: str, now: float) -> dict[int | str, float]:
         """The leases of `key` that have not run out."""
         leases = self._leases.get(key)
         if leases is None:
