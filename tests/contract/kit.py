@@ -147,11 +147,11 @@ def build(name: str, server: ScriptedServer, **settings: Any) -> Any:
 # -- every way to call a model; each gives everything that its caller sees, and the text of the answer
 
 
-def v3_allowed(way: Callable[..., Any]) -> Callable[..., Any]:
+def beta_allowed(way: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(way)
     def quiet(*args: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".*v3", LangChainBetaWarning)
+            warnings.filterwarnings("ignore", r".*v3|.*`load`", LangChainBetaWarning)
             return way(*args, **kwargs)
 
     return quiet
@@ -201,13 +201,13 @@ def _agenerate(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     return [result], result.generations[0][0].message
 
 
-@v3_allowed
+@beta_allowed
 def stream_events_v3(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     stream = model.stream_events(asked, config, version="v3")
     return list(stream), stream.output
 
 
-@v3_allowed
+@beta_allowed
 def astream_events_v3(model: Any, asked: Any, config: Any) -> tuple[list[Any], Any]:
     async def work() -> tuple[list[Any], Any]:
         stream = await model.astream_events(asked, config, version="v3")

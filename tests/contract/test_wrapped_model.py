@@ -8,6 +8,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.globals import set_debug
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.context import register_configure_hook
+
 from contract.kit import (
     CALLS,
     EVERY_CALL,
@@ -25,12 +31,6 @@ from contract.kit import (
     texts,
 )
 from contract.small_guards import Block, Redact
-from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_core.globals import set_debug
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.context import register_configure_hook
-
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import ScriptedServer
 

@@ -8,6 +8,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
+from pydantic import PrivateAttr
+
 from contract.kit import (
     EVERY_CALL,
     FAKES,
@@ -18,20 +22,16 @@ from contract.kit import (
     WAYS,
     Listener,
     assert_untold,
+    beta_allowed,
     build,
     save,
     served,
-    v3_allowed,
 )
 from contract.small_guards import Block, Redact
-from langchain_core.messages import HumanMessage
-from langchain_core.runnables import RunnableLambda
-from pydantic import PrivateAttr
-from support import collect, run
-
 from langchain_guard import OutputBlocked, Refused, Verdict
 from langchain_guard.runnable import Guard, Session
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
+from support import collect, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,7 @@ def test_an_abandoned_stream_closes_the_connection(held, name):
 
 
 @pytest.mark.parametrize("name", OPENAI)
-@v3_allowed
+@beta_allowed
 def test_an_abandoned_stream_of_events_v3_closes_the_connection(held, name):
     stream = Redact().wrap(build(name, held)).stream_events("hi", version="v3")
     events = iter(stream)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.types import RetryPolicy
+
 from contract.kit import (
     GUARDED,
     GUARDED_NOTE,
@@ -15,21 +20,16 @@ from contract.kit import (
     Answer,
     Listener,
     assert_untold,
+    beta_allowed,
     build,
     holds,
     save,
     served,
-    v3_allowed,
 )
 from contract.small_guards import Block, Redact
-from langchain.agents import create_agent
-from langchain_core.tools import tool
-from langgraph.graph import MessagesState, StateGraph
-from langgraph.types import RetryPolicy
-from support import collect, run
-
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import ScriptedServer
+from support import collect, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def graph(model: Any, **node: Any) -> Any:
     return built.compile()
 
 
-@v3_allowed
+@beta_allowed
 def _v3(runnable: Any, value: Any) -> list[Any]:
     async def work() -> list[Any]:
         stream = await runnable.astream_events(value, version="v3")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+
 from contract.kit import (
     EVERY_CALL,
     GUARDED_NOTE,
@@ -22,11 +24,9 @@ from contract.kit import (
     served,
 )
 from contract.small_guards import Block, Redact
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from support import collect, run
-
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import Call, Reply, ScriptedChatModel, ScriptedServer
+from support import collect, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
