@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from small_guards import Block, Redact
 
+from langchain_guard import RateLimiter, ToolRule, ToolScope
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,8 @@ class Subject:
 SUBJECTS = [
     Subject("redact", Redact, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "redact"),
     Subject("block", Block, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "block"),
+    Subject("limiter", lambda: RateLimiter("1000/minute"), ("max_wait", 5.0), judges="input"),
+    Subject("scope", lambda: ToolScope({"search": ToolRule(other_args="allow")}), ("dry_run", True), judges="calls"),
 ]
 
 OUTPUT = [subject for subject in SUBJECTS if subject.bad and subject.judges == "output"]

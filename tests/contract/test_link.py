@@ -146,8 +146,6 @@ VALUES = [
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_what_is_clean_goes_on_as_the_same_object_by_every_way_in(subject, value):
     guard = subject.make()
-    if isinstance(value, AIMessage) and value.tool_calls and subject.judges == "calls":
-        pytest.skip("its own tests say which calls are in scope")
     assert guard.invoke(value) is value
     assert asyncio.run(guard.ainvoke(value)) is value
     assert all(a is value for a in guard.batch([value, value]))
@@ -189,8 +187,6 @@ def test_an_asynchronous_stream_flows_chunk_by_chunk(subject):
 
 
 def test_tool_call_pieces_stay_pieces(subject):
-    if subject.judges == "calls":
-        pytest.skip("it holds a call until it is judged; its own tests say how")
     call = {"query": "weather in Paris", "n": 3}
     raw = json.dumps(call)
     cut = [raw[i : i + 5] for i in range(0, len(raw), 5)]
@@ -200,7 +196,7 @@ def test_tool_call_pieces_stay_pieces(subject):
             id="m1",
             tool_call_chunks=[
                 {
-                    "name": "f" if not i else None,
+                    "name": "search" if not i else None,
                     "args": part,
                     "id": "c1" if not i else None,
                     "index": 0,
@@ -211,8 +207,9 @@ def test_tool_call_pieces_stay_pieces(subject):
         for i, part in enumerate(cut)
     ]
     out = list(subject.make().transform(iter([*chunks, AIMessageChunk(content="", id="m1", chunk_position="last")])))
-    assert [(c["name"], c["args"], c["id"]) for c in total(out).tool_calls] == [("f", call, "c1")]
-    assert len([chunk for chunk in out if chunk.tool_call_chunks]) > 1
+    assert [(c["name"], c["args"], c["id"]) for c in total(out).tool_calls] == [("search", call, "c1")]
+    if subject.judges != "calls":  # which holds a call until it has judged the whole of it
+        assert len([chunk for chunk in out if chunk.tool_call_chunks]) > 1
 
 
 def test_leaving_a_stream_closes_its_source(subject):
@@ -346,8 +343,8 @@ def test_it_composes_like_any_runnable(subject):
     before = dict(vars(guard))
     chain = (lambda x: f"{x}!") | guard | RunnableLambda(lambda x: x.upper())
     assert isinstance(chain, RunnableSequence)
-    assert chain.invoke("hello") == "HELLO!"
     assert vars(guard) == before
+    assert chain.invoke("hello") == "HELLO!"
     assert RunnableParallel(a=guard, b=RunnablePassthrough()).invoke("hi") == {"a": "hi", "b": "hi"}
     assert guard.map().invoke(["one", "two"]) == ["one", "two"]
     assert RunnablePassthrough.assign(y=(lambda d: d["q"]) | guard).invoke({"q": "hi"}) == {"q": "hi", "y": "hi"}
