@@ -644,12 +644,14 @@ class Both(Arg):
 
     @override
     def judge(self, value: Any, asked: Asked) -> Any:
-        final = value
-        for part in self.parts:
-            final = part.judge(final, asked)
-        if final is not value:  # what runs has to pass every part, not only those after the one that changed it
+        final, changed = value, 0
+        for index, part in enumerate(self.parts):
+            before, final = final, part.judge(final, asked)
+            if final is not before:
+                changed = index
+        if changed:  # what runs has to pass every part, not only those after the last one that changed it
             verbatim = Asked(asked.who, asked.default, verbatim=True)
-            for part in self.parts:
+            for part in self.parts[:changed]:
                 part.judge(final, verbatim)
         return final
 
