@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import PrivateAttr
 
 from contract.kit import (
     EVERY_CALL,
@@ -21,7 +20,7 @@ from contract.kit import (
     save,
     served,
 )
-from contract.small_guards import Redact
+from contract.watching import Asks
 from langchain_guard.testing import ScriptedServer
 from support import run
 
@@ -33,19 +32,6 @@ if TYPE_CHECKING:
 def server() -> Iterator[ScriptedServer]:
     with ScriptedServer(served) as server:
         yield server
-
-
-class Asks(Redact):
-    """Writes down who is calling."""
-
-    _callers: list[str] = PrivateAttr(default_factory=list)
-
-    def _open(self, value: Any, call: Any) -> Any:
-        self._callers.append(call.identity.id)
-        return super()._open(value, call)
-
-    async def _aopen(self, value: Any, call: Any) -> Any:
-        return self._open(value, call)
 
 
 USER = {"configurable": {"user_id": "u1"}}
@@ -69,7 +55,7 @@ def test_the_guard_knows_the_caller(server, name, way, form):
             return  # a chain's events of protocol v3 come from graphs only
         model, asked = ChatPromptTemplate.from_template("{text}") | model, {"text": "hi"}
     WAYS[way](model, asked, config)
-    assert guard._callers == ["u1"] * (3 if "batch" in way else 1)
+    assert guard.callers == ["u1"] * (3 if "batch" in way else 1)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -82,7 +68,7 @@ def test_an_agents_guard_knows_the_caller(server, name):
     agent.invoke(call, USER)
     run(agent.ainvoke(call, USER))
     list(agent.stream(call, USER, stream_mode="messages"))
-    assert guard._callers == ["u1"] * 6
+    assert guard.callers == ["u1"] * 6
 
 
 @pytest.mark.parametrize("name", ["streams", "whole"])
@@ -97,7 +83,7 @@ def test_callers_in_many_threads_stay_apart(server, name, stream):
 
     with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(ask, range(40))) == {GUARDED}
-    assert sorted(guard._callers) == sorted(f"u{n}" for n in range(40))
+    assert sorted(guard.callers) == sorted(f"u{n}" for n in range(40))
 
 
 @beta_allowed
@@ -105,6 +91,6 @@ def test_events_v3_name_the_caller_even_when_started_late(server):
     """The stream of protocol v3 starts when it is read; the call view must live on until then."""
     guard = Asks()
     stream = guard.wrap(build("streams", server)).stream_events("hi", USER, version="v3")
-    assert guard._callers == []
+    assert guard.callers == []
     assert MARK in str(stream.output.text)
-    assert guard._callers == ["u1"]
+    assert guard.callers == ["u1"]

@@ -55,9 +55,9 @@ def test_a_loaded_dump_has_its_guards(server, name, way):
 @beta_allowed
 def test_a_dump_is_refused_where_guards_are_not_allowed(server):
     dumped = dumpd(Redact().wrap(build("chat", server)))
-    for allowed in ({"allowed_objects": [ChatOpenAI]}, {}):
+    for allowed in ([ChatOpenAI], "core"):
         with pytest.raises(ValueError, match=r"(?i)not allowed|namespace"):
-            load(dumped, secrets_map={"OPENAI_API_KEY": "unused"}, **allowed)
+            load(dumped, secrets_map={"OPENAI_API_KEY": "unused"}, allowed_objects=allowed)
 
 
 @pytest.mark.parametrize("name", FAKES)

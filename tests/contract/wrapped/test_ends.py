@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
-from pydantic import PrivateAttr
 
 from contract.kit import (
     EVERY_CALL,
@@ -28,8 +27,9 @@ from contract.kit import (
     served,
 )
 from contract.small_guards import Block, Redact
-from langchain_guard import OutputBlocked, Refused, Verdict
-from langchain_guard.runnable import Guard, Session
+from contract.watching import Watch
+from langchain_guard import OutputBlocked, Refused
+from langchain_guard.runnable import Guard
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
 from support import collect, run
 
@@ -177,49 +177,6 @@ def test_a_block_stops_a_model_in_this_process(way):
 
 
 # -- sessions
-
-
-class _Watched(Session):
-    def __init__(self, guard: Watch, value: Any) -> None:
-        super().__init__(value)
-        self.guard = guard
-
-    def whole(self, output: Any) -> Any:
-        self.guard.log.append("whole")
-        return output
-
-    def filter(self) -> Any:
-        self.guard.log.append("filter")
-        return super().filter()
-
-    def answered(self, message: Any) -> None:
-        self.guard.log.append("answered")
-
-    def close(self, error: BaseException | None) -> None:
-        self.guard.log.append(f"close {type(error).__name__}")
-
-
-class Watch(Guard):
-    """Writes down what happens to its sessions, and refuses what begins with "BAD"."""
-
-    _log: list[str] = PrivateAttr(default_factory=list)
-
-    @property
-    def log(self) -> list[str]:
-        return self._log
-
-    @property
-    def cacheable(self) -> bool:
-        return True
-
-    def _open(self, value: Any, call: Any) -> Session:
-        self.log.append("open")
-        if "BAD" in str(value):
-            raise Refused("no", verdict=Verdict(self.get_name(), "block"))
-        return _Watched(self, value)
-
-    async def _aopen(self, value: Any, call: Any) -> Session:
-        return self._open(value, call)
 
 
 @pytest.fixture(scope="module")
