@@ -187,6 +187,9 @@ class _Answer:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        return repr(self.before)
+
 
 def _unscoped(tool: BaseTool) -> BaseTool:
     """The tool before it got its scope."""
