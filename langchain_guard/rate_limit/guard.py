@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import functools
 import math
-import time
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator, model_validator
+from langchain_core.runnables.config import get_config_list
 
-from langchain_guard.errors import Banned, ConfigError, GuardUnavailable, IdentityRequired, RateLimitExceeded
-from langchain_guard.identity import ANONYMOUS, GLOBAL, hashed
-from langchain_guard.rate_limit.callers import Caller, Require, Unknown
+from langchain_guard.errors import ConfigError, IdentityRequired
+from langchain_guard.identity import ANONYMOUS, GLOBAL
+from langchain_guard.rate_limit.batch import Prepaid, aadmitted, admitted
+from langchain_guard.rate_limit.callers import Caller, Unknown
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.engine import Engine
-from langchain_guard.rate_limit.limits import CALL, Costs, Limit, as_limits, costs, over_cap
-from langchain_guard.rate_limit.penalty import Penalty
+from langchain_guard.rate_limit.limits import CALL, Costs, costs, over_cap
+from langchain_guard.rate_limit.reports import nobody, refusal, verdict_of
 from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservation
-from langchain_guard.rate_limit.store import MemoryStore, OnStoreError
+from langchain_guard.rate_limit.settings import LimiterSettings
 from langchain_guard.rate_limit.usage import Meter, longest_answer, meter_of, model_name, models_in
 from langchain_guard.runnable import PASS, Guard, Session, logger
-from langchain_guard.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_guard.run import Call
     from langchain_guard.runnable import ChunkFilter
-    from langchain_guard.verdict import Action
+    from langchain_guard.verdict import Action, Verdict
 
 _ONE = costs(1)
 
 
-class RateLimiter(Guard):
+class RateLimiter(LimiterSettings):
     """Limits on what one caller, one address or everybody may use: requests, tokens, money, calls at a time.
 
     In any window of a limit's period at most its amount is admitted, whatever the arrivals, threads and tasks (and
@@ -87,113 +84,6 @@ class RateLimiter(Guard):
         60.0
     """
 
-    sees_text: ClassVar[bool] = False
-    reads_identity: ClassVar[bool] = True
-
-    limits: tuple[Limit, ...] = ()
-    key: Any = "user_id"
-    identify: Any = None
-    require: Require | None = None
-    tiers: dict[str, tuple[Limit, ...]] = Field(default_factory=dict)
-    on_limit: Literal["raise", "wait", "flag"] = "raise"
-    max_wait: float = Field(default=60.0, ge=0, allow_inf_nan=False)
-    max_waiters: int = Field(default=1000, ge=0)
-    penalty: Penalty | None = None
-    prices: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    unknown_model: Literal["error", "dearest"] = "error"
-    estimate: Any = None
-    max_tokens: int | None = Field(default=None, gt=0)
-    model: str | None = None
-    cached_weight: float = Field(default=1.0, ge=0, le=1)
-    refund_on_error: bool = False
-    store: Any = Field(default_factory=MemoryStore, exclude=True)
-    on_store_error: OnStoreError = "local"
-    local_share: float = Field(default=0.25, ge=0, le=1)
-    lease: float = Field(default=600.0, gt=0, allow_inf_nan=False)
-    clock: Any = Field(default=time.monotonic, exclude=True)
-
-    def __init__(self, *limits: str | Limit, **settings: Any) -> None:
-        if limits:
-            if "limits" in settings:
-                raise ConfigError("RateLimiter takes its limits as positional arguments or as limits=, not both")
-            settings["limits"] = limits
-        super().__init__(**settings)
-
-    # -- construction
-
-    @field_validator("limits", mode="before")
-    @classmethod
-    def _read_limits(cls, value: Any) -> Any:
-        return as_limits(value)
-
-    @field_validator("tiers", mode="before")
-    @classmethod
-    def _read_tiers(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("must be a mapping from the kind of caller to its limits")  # noqa: TRY004
-        return {name: as_limits(limits) for name, limits in value.items()}
-
-    @field_validator("penalty", mode="before")
-    @classmethod
-    def _read_penalty(cls, value: Any) -> Any:
-        return Penalty(**value) if isinstance(value, dict) else value
-
-    @field_validator("key")
-    @classmethod
-    def _check_key(cls, value: Any) -> Any:
-        if value not in ("user_id", "client_ip") and not callable(value):
-            raise ValueError("must be 'user_id', 'client_ip' or a callable from the config to a str")
-        return value
-
-    @field_validator("identify", "estimate")
-    @classmethod
-    def _check_callable(cls, value: Any) -> Any:
-        if value is not None and not callable(value):
-            raise ValueError("must be a callable or None")
-        return value
-
-    @field_validator("clock")
-    @classmethod
-    def _check_clock(cls, value: Any) -> Any:
-        if not callable(value):
-            raise ValueError("must be a callable that returns seconds")  # noqa: TRY004
-        return value
-
-    @field_validator("store", mode="before")
-    @classmethod
-    def _check_store(cls, value: Any) -> Any:
-        if value is None:
-            return MemoryStore()
-        if not hasattr(value, "areserve"):
-            raise ValueError("must be a MemoryStore or a RedisStore")
-        return value
-
-    @field_validator("prices")
-    @classmethod
-    def _check_prices(cls, value: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
-        for model, price in value.items():
-            if len(price) not in (2, 3) or any(not 0 <= number < math.inf for number in price):
-                raise ValueError(f"{model!r}: a price is (input, output) in US dollars per million tokens, at least 0")
-        return value
-
-    @model_validator(mode="after")
-    def _check_whole(self) -> Self:
-        if not self.limits and not self.tiers:
-            raise ValueError("RateLimiter needs a limit, such as RateLimiter('20/minute')")
-        covered = {"caller": ("account", "anonymous"), "account": ("account",), "verified": ("verified", "account")}
-        everybody = any(limit.scope == "user" for limit in self.limits)
-        if self.tiers and not everybody:
-            kinds = covered.get(self.require or "", ("anonymous",))
-            if not any(kind in self.tiers for kind in kinds):
-                raise ValueError(
-                    f"tiers={sorted(self.tiers)} leaves callers without any limit: name limits for {kinds[-1]!r} "
-                    "callers, give limits of scope 'user' for everybody else, or require= more of callers"
-                )
-        for name, limits in self.tiers.items():
-            if not limits:
-                raise ValueError(f"tiers[{name!r}] must hold at least one limit")
-        return self
-
     @functools.cached_property
     def engine(self) -> Engine:
         """The limits compiled for the store; made at the first call."""
@@ -238,7 +128,7 @@ class RateLimiter(Guard):
             return engine.store.hit(((key, plan),), _ONE, engine.terms)
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = engine.spelled(key, ip, tier)
-        refused = self._over_cap(caller, amounts)
+        refused = self.over_cap(caller, amounts)
         return engine.single.ask(caller.subjects, amounts, hold=False)[0] if refused is None else refused
 
     async def ahit(
@@ -256,7 +146,7 @@ class RateLimiter(Guard):
         """As `hit`."""
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = self.engine.spelled(key, ip, tier)
-        refused = self._over_cap(caller, amounts)
+        refused = self.over_cap(caller, amounts)
         if refused is not None:
             return refused
         return (await self.engine.single.aask(caller.subjects, amounts, hold=False))[0]
@@ -276,7 +166,7 @@ class RateLimiter(Guard):
         """What `hit` would decide; nothing is used, and ``remaining`` is what is left now."""
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = self.engine.spelled(key, ip, tier)
-        refused = self._over_cap(caller, amounts)
+        refused = self.over_cap(caller, amounts)
         return self.store.peek(caller.subjects, amounts, self.engine.terms) if refused is None else refused
 
     def usage(self, key: str, *, ip: str | None = None, tier: str | None = None) -> list[dict[str, Any]]:
@@ -356,24 +246,24 @@ class RateLimiter(Guard):
         try:
             caller = engine.caller(self, call.config, call.identity)
         except Unknown as unknown:
-            return self._verdict(None, "block", str(unknown))
+            return nobody(self.get_name(), str(unknown))
         amounts = engine.estimate(self, value)
-        decision = self._over_cap(caller, amounts)
+        decision = self.over_cap(caller, amounts)
         if decision is None:
             decision = self.store.peek(caller.subjects, engine.reservation(amounts, caller), engine.terms)
-        return self._verdict(decision, self._action(decision))
+        return self._verdict(decision)
 
     async def _acheck(self, value: Any, call: Call) -> Verdict:
         engine = self.engine
         try:
             caller = engine.caller(self, call.config, call.identity)
         except Unknown as unknown:
-            return self._verdict(None, "block", str(unknown))
+            return nobody(self.get_name(), str(unknown))
         amounts = engine.estimate(self, value)
-        decision = self._over_cap(caller, amounts)
+        decision = self.over_cap(caller, amounts)
         if decision is None:
             decision = await self.store.apeek(caller.subjects, engine.reservation(amounts, caller), engine.terms)
-        return self._verdict(decision, self._action(decision))
+        return self._verdict(decision)
 
     def _judge(self, value: Any, call: Call) -> Any:
         self._must_wrap()
@@ -407,36 +297,41 @@ class RateLimiter(Guard):
 
     def _enter(self, value: Any, call: Call, *, hold: bool) -> Session:
         """Let one call in, or raise: the session to settle it in."""
-        engine = self.engine
-        caller = self._caller(call)
-        if self._counted(caller, call.config):
-            return Session(value)
+        engine, caller = self.engine, self._caller(call)
+        counted = self.counted(caller, call.config)
+        if counted is not None:
+            return self._prepaid(counted, value, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
-        decision, ticket = engine.gate.ask(
-            caller.subjects, engine.reservation(amounts, caller), hold=hold, run=_run_of(call.config)
-        )
+        reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
+        decision, ticket = engine.gate.ask(caller.subjects, reserved, hold=hold, run=run)
         self.refuse(decision, call)
-        return Held(self, value, self._meter(caller), ticket)
+        return Held(self, value, self._meter(caller.key), ticket)
 
     async def _aenter(self, value: Any, call: Call, *, hold: bool) -> Session:
-        engine = self.engine
-        caller = self._caller(call)
-        if self._counted(caller, call.config):
-            return Session(value)
+        engine, caller = self.engine, self._caller(call)
+        counted = self.counted(caller, call.config)
+        if counted is not None:
+            return self._prepaid(counted, value, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
-        decision, ticket = await engine.gate.aask(
-            caller.subjects, engine.reservation(amounts, caller), hold=hold, run=_run_of(call.config)
-        )
+        reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
+        decision, ticket = await engine.gate.aask(caller.subjects, reserved, hold=hold, run=run)
         self.refuse(decision, call)
-        return Held(self, value, self._meter(caller), ticket)
+        return Held(self, value, self._meter(caller.key), ticket)
+
+    def _prepaid(self, counted: Meter, value: Any, call: Call) -> Session:
+        """The session of a call that is counted already: an item of a batch, or part of another call."""
+        if isinstance(counted, Prepaid) and counted.start():
+            self.refuse(counted.decision, call)
+            return Held(self, value, self._meter(counted.key), counted.ticket)
+        return Session(value)
 
     def _caller(self, call: Call) -> Caller:
         try:
             caller = self.engine.caller(self, call.config, call.identity)
         except Unknown as unknown:
-            verdict = self._verdict(None, "block", str(unknown))
+            verdict = nobody(self.get_name(), str(unknown))
             call.decided(verdict)
             missing = unknown
         else:
@@ -453,98 +348,62 @@ class RateLimiter(Guard):
             advice="Pass config=Identity(user=..., ip=..., verified=...).config().",
         )
 
-    def _counted(self, caller: Caller, config: RunnableConfig) -> bool:
-        """Whether this call is part of one that the same limiter has let in already."""
+    def counted(self, caller: Caller, config: RunnableConfig) -> Meter | None:
+        """The meter of a call that this one is part of, if the same limiter has let that in."""
         meter = meter_of(config.get("callbacks"), self.engine.owner)
-        return meter is not None and caller.key in {meter.key, ANONYMOUS}
+        return meter if meter is not None and caller.key in {meter.key, ANONYMOUS} else None
 
-    def _meter(self, caller: Caller) -> Meter:
-        return Meter(self.engine.owner, caller.key, self.engine.prices, self.cached_weight)
+    def _meter(self, key: str) -> Meter:
+        return Meter(self.engine.owner, key, self.engine.prices, self.cached_weight)
+
+    def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As LangChain's; with ``on_limit="raise"`` all items are admitted or none, unless `return_exceptions`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        self._must_wrap()
+        with admitted(self, inputs, configs) as paid:
+            return super().batch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As `batch`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        self._must_wrap()
+        async with aadmitted(self, inputs, configs) as paid:
+            return await super().abatch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
 
     # -- what a refusal is
 
     def refuse(self, decision: Decision, call: Call | None) -> None:
         """Report a decision; raise what it means, unless it is an admission or `on_limit` is "flag"."""
-        action = self._action(decision)
-        verdict = self._verdict(decision, action)
+        verdict = self._verdict(decision)
         if call is not None:
             call.decided(verdict)
-        if action != "block":
-            return
-        if decision.limit is None and decision.source == "local" and not decision.banned:
-            raise GuardUnavailable(
-                f"{self.get_name()} let nothing through: its store is away.",
-                guard=self.get_name(),
-                rule="store",
-                cause="StoreError",
-            )
-        wait, name = decision.retry_after, self.get_name()
-        kind = Banned if decision.banned else RateLimitExceeded
-        if decision.banned:
-            message = f"{name}: this caller is kept out for {_seconds(wait)}."
-            advice = "Stop calling until then."
-        elif wait is None:
-            message = f"{name}: this call is larger than the limit {decision.limit} ever admits."
-            advice = "Make it smaller; waiting does not help."
-        elif decision.limit is None:
-            message, advice = f"{name}: too many callers at a time.", f"Try again in {_seconds(wait)}."
-        else:
-            message, advice = f"{name}: the limit {decision.limit} is used up.", f"Try again in {_seconds(wait)}."
-        raise kind(
-            message,
-            verdict=verdict,
-            guard=name,
-            advice=advice,
-            retry_after=wait,
-            limit=decision.limit,
-            key=hashed(decision.key),
-        )
+        if verdict.blocked:
+            raise refusal(self.get_name(), decision, verdict)
 
     def refuse_over_cap(self, caller: Caller, amounts: Costs, call: Call | None) -> None:
         """Refuse a call that is larger than a cap on a single call."""
-        decision = self._over_cap(caller, amounts)
+        decision = self.over_cap(caller, amounts)
         if decision is not None:
             self.refuse(decision, call)
 
-    def _over_cap(self, caller: Caller, amounts: Costs) -> Decision | None:
+    def over_cap(self, caller: Caller, amounts: Costs) -> Decision | None:
+        """The refusal of a call that is larger than a cap on a single call."""
         limit = over_cap(caller.limits, amounts)
-        if limit is None:
-            return None
-        return Decision(False, None, limit.amount, str(limit), caller.key, "memory")
+        return None if limit is None else Decision(False, None, limit.amount, str(limit), caller.key, "memory")
 
-    def _action(self, decision: Decision) -> Action:
-        if decision.allowed:
-            return "allow"
-        return "flag" if self.on_limit == "flag" else "block"
-
-    def _verdict(self, decision: Decision | None, action: Action, missing: str = "") -> Verdict:
-        if decision is None:
-            finding = Finding(rule="identity", kind="identity")
-            return Verdict(self.get_name(), action, (finding,), details={"requires": missing})
-        details = {
-            "limit": decision.limit,
-            "retry_after": decision.retry_after,
-            "remaining": decision.remaining if decision.remaining < math.inf else None,
-            "key": hashed(decision.key),
-            "source": decision.source,
-        }
-        if decision.allowed:
-            return Verdict(self.get_name(), action, details=details)
-        kind = "ban" if decision.banned else "rate_limit"
-        finding = Finding(rule=decision.limit or ("ban" if decision.banned else "store"), kind=kind)
-        return Verdict(self.get_name(), action, (finding,), details=details)
+    def _verdict(self, decision: Decision) -> Verdict:
+        refused: Action = "flag" if self.on_limit == "flag" else "block"
+        return verdict_of(self.get_name(), decision, "allow" if decision.allowed else refused)
 
     # -- links and wraps
 
     @property
-    def _every(self) -> Iterable[Limit]:
-        yield from self.limits
-        for limits in self.tiers.values():
-            yield from limits
-
-    @property
     def _caps(self) -> bool:
-        return any(limit.period == CALL for limit in self._every)
+        return any(limit.period == CALL for limit in self.every_limit)
 
     def _must_wrap(self) -> None:
         """Refuse to be a link if there is something to settle.
@@ -552,7 +411,7 @@ class RateLimiter(Guard):
         Raises:
             ConfigError: There is.
         """
-        for limit in self._every:
+        for limit in self.every_limit:
             if limit.settles:
                 raise ConfigError(
                     f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be "
@@ -599,54 +458,6 @@ class RateLimiter(Guard):
                 )
         return Guard.wrap(self.model_copy(update=taken), runnable)
 
-    # -- dumps and copies
-
-    @property
-    def lc_attributes(self) -> dict[str, Any]:
-        """Limits and penalties as plain data."""
-        plain: dict[str, Any] = {
-            "limits": [limit.plain() for limit in self.limits],
-            "tiers": {name: [limit.plain() for limit in limits] for name, limits in self.tiers.items()},
-        }
-        if self.penalty is not None:
-            plain["penalty"] = self.penalty.plain()
-        return {name: value for name, value in plain.items() if value}
-
-    def to_json(self) -> Any:
-        """As every guard's; a remote store holds a connection, which no dump can carry."""
-        dumped = super().to_json()
-        if self.store.remote:
-            dumped["kwargs"]["holds_callables"] = sorted({*dumped["kwargs"].get("holds_callables", ()), "store"})
-        return dumped
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        state["__dict__"] = {name: value for name, value in state["__dict__"].items() if name != "engine"}
-        return state
-
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        copied.__dict__.pop("engine", None)
-        return copied
-
-    def __repr_args__(self) -> Any:
-        yield None, _Names(self.limits)
-        for name, value in super().__repr_args__():
-            if name == "tiers":
-                yield name, {tier: [str(limit) for limit in limits] for tier, limits in self.tiers.items()}
-            elif name not in {"limits", "clock", "prices", "store"}:
-                yield name, value
-
-
-class _Names:
-    """The spellings of limits, as they are written in a call."""
-
-    def __init__(self, limits: tuple[Limit, ...]) -> None:
-        self.limits = limits
-
-    def __repr__(self) -> str:
-        return ", ".join(repr(str(limit)) for limit in self.limits)
-
 
 def _run_of(config: RunnableConfig) -> object | None:
     """The run that called the limiter, if there is one: refusals under it are one strike."""
@@ -657,10 +468,3 @@ def _key(key: str) -> str:
     if not isinstance(key, str) or not key:
         raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
     return key
-
-
-def _seconds(seconds: float | None) -> str:
-    seconds = seconds or 0.0
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

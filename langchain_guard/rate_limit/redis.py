@@ -232,7 +232,8 @@ class RedisStore:
                     if mode != "p" and not _waits_for_lease(decision, group):
                         self.refusals.add(subjects, costs, decision)
                     return decision, None
-                taken.append(Ticket(group, costs, self._slots(group, reply), lease, "redis"))
+                stamps = self._slots(group, reply) if sent == "r" else ()
+                taken.append(Ticket(group, costs, stamps, lease, "redis"))
                 if best is None or decision.remaining < best.remaining:
                     best = decision
         except Away:
@@ -243,8 +244,8 @@ class RedisStore:
             return best, None
         ticket = taken[0]
         if len(taken) > 1:
-            stamps = tuple(itertools.chain.from_iterable(t.stamps for t in taken))
-            ticket = Ticket(subjects, costs, stamps, ticket.lease, "redis")
+            every = tuple(itertools.chain.from_iterable(t.stamps for t in taken))
+            ticket = Ticket(subjects, costs, every, ticket.lease, "redis")
         return best, ticket
 
     def _asked(self, mode: str, group: tuple[Subject, ...], costs: Costs, terms: Terms, lease: str) -> tuple[Any, ...]:

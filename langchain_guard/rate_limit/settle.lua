@@ -43,12 +43,8 @@ for s = 1, tonumber(ARGV[2]) do
   end
   if #changes > 0 then
     redis.call('HSET', hash, unpack(changes))
-    if owes or redis.call('PTTL', hash) < 0 then
-      local kept = math.max(keep, tonumber(redis.call('HGET', hash, 'h') or 0))
-      redis.call('HSET', hash, 'h', kept)
-      local milliseconds = math.ceil(kept / 1000)
-      if redis.call('PTTL', hash) < milliseconds then redis.call('PEXPIRE', hash, milliseconds) end
-    end
+    local milliseconds = math.ceil(keep / 1000)
+    if owes and redis.call('PTTL', hash) < milliseconds then redis.call('PEXPIRE', hash, milliseconds) end
   end
   if ARGV[1] ~= '' then redis.call('ZREM', leases, ARGV[1]) end
 end

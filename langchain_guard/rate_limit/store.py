@@ -213,6 +213,10 @@ class MemoryStore:
     def __copy__(self) -> Self:
         return self
 
+    def settings(self) -> dict[str, int | str]:
+        """What builds an empty store like this one."""
+        return {"max_keys": self.max_keys, "when_full": self.when_full}
+
     def __reduce__(self) -> tuple[type[MemoryStore], tuple[int, str]]:
         return type(self), (self.max_keys, self.when_full)
 

@@ -28,6 +28,7 @@ KNOW_LANGCHAIN = SHELL | {
     "injection.guard",
     "injection.judge",
     "injection.spotlight",
+    "rate_limit.batch",
     "rate_limit.guard",
     "rate_limit.session",
     "rate_limit.usage",

@@ -1,0 +1,160 @@
+"""Batches that are admitted as a whole or not at all, before anything is spent."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables.config import patch_config
+
+from langchain_guard.rate_limit.callers import Caller, Unknown
+from langchain_guard.rate_limit.limits import Costs, costs
+from langchain_guard.rate_limit.store import Ticket
+from langchain_guard.rate_limit.usage import Meter
+from langchain_guard.run import ARun, Call, Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_guard.rate_limit.decision import Decision
+    from langchain_guard.rate_limit.guard import RateLimiter
+
+
+class Prepaid(Meter):
+    """Stands in the callbacks of a batch's item: what the limiter has decided about it already."""
+
+    def __init__(self, limiter: RateLimiter, key: str, decision: Decision, ticket: Ticket | None) -> None:
+        super().__init__(limiter.engine.owner, key)
+        self.decision, self.ticket = decision, ticket
+        self.started = False
+
+    def start(self) -> bool:
+        """Whether this is the item itself (and not something nested in it)."""
+        started, self.started = self.started, True
+        return not started
+
+
+class _Share:
+    """The items of a batch that one caller pays for."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.items: list[int] = []
+        self.amounts: list[Costs] = []
+        self.ticket: Ticket | None = None
+        self.decision: Decision | None = None
+
+    @property
+    def total(self) -> Costs:
+        """What all of its items take."""
+        return tuple(map(sum, zip(*self.amounts, strict=True)))  # type: ignore[return-value]
+
+
+def _shares(limiter: RateLimiter, inputs: Sequence[Any], configs: Sequence[RunnableConfig]) -> list[_Share]:
+    """Who pays for which items; nothing if the batch has to be let in item by item."""
+    engine = limiter.engine
+    if limiter.on_limit != "raise" or len(inputs) < 2 or "concurrent" in engine.measures:
+        return []
+    shares: dict[tuple[Any, ...], _Share] = {}
+    for item, (value, config) in enumerate(zip(inputs, configs, strict=True)):
+        call = Call(config)
+        try:
+            caller = engine.caller(limiter, config, call.identity)
+        except Unknown:
+            return []  # the item itself says so
+        if limiter.counted(caller, config) is not None:
+            return []
+        amounts = engine.estimate(limiter, value)
+        if limiter.over_cap(caller, amounts) is not None:
+            return []
+        share = shares.setdefault(tuple(key for key, _ in caller.subjects), _Share(caller))
+        share.items.append(item)
+        share.amounts.append(engine.reservation(amounts, caller))
+    return list(shares.values())
+
+
+def _paid(limiter: RateLimiter, shares: list[_Share], configs: Sequence[RunnableConfig]) -> list[RunnableConfig]:
+    """The configs of the items, each with its part of what was admitted."""
+    paid = list(configs)
+    for share in shares:
+        for item, amounts in zip(share.items, share.amounts, strict=True):
+            ticket = None
+            if share.ticket is not None:
+                ticket = Ticket(share.ticket.subjects, amounts, share.ticket.stamps, source=share.ticket.source)
+            assert share.decision is not None
+            prepaid = Prepaid(limiter, share.caller.key, share.decision, ticket)
+            paid[item] = _with_handler(paid[item], prepaid)
+    return paid
+
+
+def _with_handler(config: RunnableConfig, handler: Prepaid) -> RunnableConfig:
+    callbacks = config.get("callbacks")
+    if callbacks is None:
+        return {**config, "callbacks": [handler]}
+    if isinstance(callbacks, list):
+        return {**config, "callbacks": [*callbacks, handler]}
+    manager = callbacks.copy()
+    manager.add_handler(handler)
+    return patch_config(config, callbacks=manager)
+
+
+def _unstarted(paid: Sequence[RunnableConfig]) -> Iterator[Ticket]:
+    """What was paid for items that never began, because an earlier one failed."""
+    for config in paid:
+        handlers: Any = config.get("callbacks")
+        for handler in getattr(handlers, "handlers", handlers) or ():
+            if isinstance(handler, Prepaid) and handler.open:
+                handler.open = False
+                if handler.ticket is not None and not handler.started:
+                    yield handler.ticket
+
+
+_NOTHING = costs()
+
+
+@contextmanager
+def admitted(
+    limiter: RateLimiter, inputs: Sequence[Any], configs: list[RunnableConfig]
+) -> Iterator[list[RunnableConfig]]:
+    """Admit a batch as a whole, or raise; the configs to run its items with."""
+    engine = limiter.engine
+    shares = _shares(limiter, inputs, configs)
+    for done, share in enumerate(shares):
+        share.decision, share.ticket = engine.gate.ask(share.caller.subjects, share.total, hold=True)
+        if not share.decision.allowed:
+            for earlier in shares[:done]:
+                if earlier.ticket is not None:
+                    engine.store.settle(earlier.ticket, _NOTHING, engine.terms)
+            with Run(limiter, configs[0], inputs) as run:
+                limiter.refuse(share.decision, run.call)
+    paid = _paid(limiter, shares, configs)
+    try:
+        yield paid
+    finally:
+        for ticket in _unstarted(paid):
+            engine.store.settle(ticket, _NOTHING, engine.terms)
+
+
+@asynccontextmanager
+async def aadmitted(
+    limiter: RateLimiter, inputs: Sequence[Any], configs: list[RunnableConfig]
+) -> AsyncIterator[list[RunnableConfig]]:
+    """As `admitted`."""
+    engine = limiter.engine
+    shares = _shares(limiter, inputs, configs)
+    for done, share in enumerate(shares):
+        share.decision, share.ticket = await engine.gate.aask(share.caller.subjects, share.total, hold=True)
+        if not share.decision.allowed:
+            for earlier in shares[:done]:
+                if earlier.ticket is not None:
+                    await engine.store.asettle(earlier.ticket, _NOTHING, engine.terms)
+            async with ARun(limiter, configs[0], inputs) as run:
+                limiter.refuse(share.decision, run.call)
+    paid = _paid(limiter, shares, configs)
+    try:
+        yield paid
+    finally:
+        for ticket in _unstarted(paid):
+            engine.store.settle(ticket, _NOTHING, engine.terms)
