@@ -14,6 +14,7 @@ from langchain_guard.errors import (
 )
 from langchain_guard.events import collect_verdicts
 from langchain_guard.identity import Identity
+from langchain_guard.injection import InjectionDetector, Spotlight
 from langchain_guard.rate_limit import Decision, Limit, MemoryStore, Penalty, RateLimiter, RedisStore, wait_retry_after
 from langchain_guard.refusal import on_refusal
 from langchain_guard.tool_scope import Arg, ScopedTool, ToolRule, ToolScope, scope_tools
@@ -30,6 +31,7 @@ __all__ = [
     "Identity",
     "IdentityRequired",
     "InjectionDetected",
+    "InjectionDetector",
     "Limit",
     "MemoryStore",
     "OutputBlocked",
@@ -39,6 +41,7 @@ __all__ = [
     "RedisStore",
     "Refused",
     "ScopedTool",
+    "Spotlight",
     "ToolDenied",
     "ToolRule",
     "ToolScope",

@@ -1,4 +1,7 @@
-"""Prompt injection: reading a text as a model would, judging it, and keeping untrusted text apart.
+"""Prompt injection: reading a text as a model would, judging it, and keeping untrusted text apart."""
 
-`Detector` is the protocol for one's own detectors. Nothing here is imported before it is used.
-"""
+from langchain_guard.injection.detector import Detector
+from langchain_guard.injection.guard import InjectionDetector
+from langchain_guard.injection.spotlight import Spotlight
+
+__all__ = ["Detector", "InjectionDetector", "Spotlight"]

@@ -113,8 +113,10 @@ def whole(length: int, start: int, end: int) -> Step:
 
 
 def canonical(text: str, name: str = "canonical", steps: tuple[Step, ...] = ()) -> View:
-    """The canonical view of `text`: escapes undone, invisible characters gone, look-alikes as Latin, lower case,
-    letters with separators between them joined, split and scrambled trigger words repaired.
+    """The canonical view of `text`.
+
+    Escapes are undone, invisible characters dropped, look-alikes written in Latin, everything in lower case, letters
+    with separators between them joined, split and scrambled trigger words repaired.
 
     Args:
         text: Any str; lone surrogates and NULs included.
@@ -182,11 +184,11 @@ def _decoded(raw: str) -> str:
         except UnicodeDecodeError:
             return raw
     if raw[1] == "x":
-        return chr(int(raw[2:], 16))
+        return chr(int(raw[2:], base=16))
     if raw[1] != "u":
         return " "
     if raw[2] == "{":
-        code = int(raw[3:-1], 16)
+        code = int(raw[3:-1], base=16)
         return chr(code) if code <= 0x10FFFF else raw
     units = bytes.fromhex(raw.replace("\\u", ""))
     return units.decode("utf-16-be", "surrogatepass")
@@ -287,7 +289,7 @@ def _fold(text: str) -> tuple[str, Step | None]:
         for char, new in even.items():
             text = text.replace(char, new)
     else:
-        text = text.translate(str.maketrans(even))
+        text = text.translate({ord(char): new for char, new in even.items()})
     if not uneven:
         return text, None
     return rewrite(text, _runs(text, uneven, present))
@@ -328,7 +330,7 @@ def _joined(text: str) -> list[tuple[int, int, str]]:
     # a coarse look at C speed: four single letters in a row, else there is nothing to join
     if (" " + text).encode("latin-1", "replace").translate(_CLASSES).find(b" a a a a") < 0:
         return []
-    edits = []
+    edits: list[tuple[int, int, str]] = []
     for match in _SPACED.finditer(text):
         letters = match[0][::2]
         if sum(letter.isalpha() for letter in letters) * 2 < len(letters):

@@ -175,13 +175,14 @@ def _hidden(text: str, pieces: dict[str, list[View]], signals: list[Signal]) -> 
             if len(match[1].strip()) > 12:
                 parts.append(canonical(match[1], "hidden_html", (inside(match.start(1)),)))
     position = 0
-    while (match := _INVISIBLE_STYLE.search(text, position)) is not None:
-        close = text.find(f"</{match[1]}", match.end())
+    while (element := _INVISIBLE_STYLE.search(text, position)) is not None:
+        begin = element.end()
+        close = text.find(f"</{element[1]}", begin)
         end = close if close >= 0 else len(text)
-        if len(_MARKUP.sub("", text[match.end() : end]).strip()) > 12:
-            parts.append(canonical(text[match.end() : end], "hidden_html", (inside(match.end()),)))
-            signals.append(Signal("hidden_html", match.start(), end))
-        position = max(end, match.end())
+        if len(_MARKUP.sub("", text[begin:end]).strip()) > 12:
+            parts.append(canonical(text[begin:end], "hidden_html", (inside(begin),)))
+            signals.append(Signal("hidden_html", element.start(), end))
+        position = max(end, begin)
     for match in _ATTRIBUTE.finditer(text):
         if text[max(0, match.start() - 11) : match.start()].lower().endswith(_SPOKEN):
             group = 1 if match[1] is not None else 2
