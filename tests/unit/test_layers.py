@@ -24,6 +24,8 @@ SHELL = {"values", "events", "run", "runnable", "text", "chunks", "model", "wrap
 KNOW_LANGCHAIN = SHELL | {
     "testing.model",
     "agents",
+    "agents.middleware",
+    "agents.results",
     "demo",
     "injection.guard",
     "injection.judge",
