@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from langchain_guard.errors import ConfigError
 
@@ -135,10 +135,13 @@ def _texts(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
 
 def describe(verdict: Verdict) -> str:
     """A verdict in one line: who, what, how sure, why and where; never the text that was found."""
-    parts: list[Any] = [f"{verdict.guard}: {verdict.action}"]
+    parts = [f"{verdict.guard}: {verdict.action}"]
     if verdict.score is not None:
         parts.append(f"score {verdict.score:.2f}")
-    parts += [f"{f.rule} at {f'{f.where} ' if f.where else ''}{f.start}:{f.end}" for f in verdict.findings]
-    if (seconds := verdict.details.get("retry_after")) is not None:
+    for finding in verdict.findings:
+        place = f"{finding.start}:{finding.end}" if finding.end else ""
+        at = " ".join(filter(None, (finding.where, place)))
+        parts.append(f"{finding.rule} at {at}" if at else finding.rule)
+    if seconds := verdict.details.get("retry_after"):
         parts.append(f"again in {seconds:.0f} s")
-    return ", ".join(map(str, parts))
+    return ", ".join(parts)
