@@ -8,8 +8,10 @@ consumer that leaves must not cause the source to be drained.
 from __future__ import annotations
 
 import inspect
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import ensure_config
 from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
@@ -23,7 +25,7 @@ from langchain_guard.identity import Identity, identity_of
 from langchain_guard.values import describe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterator, Sequence
     from types import TracebackType
 
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -78,6 +80,7 @@ class _Run:
         self.runnable, self.value = runnable, value
         self.config = ensure_config(config)
         self.output: Any = None
+        self.streamed: list[Any] = []  # the chunks, or one description of them all
         self.call = Call(self.config)
 
     def returns(self, output: Any) -> Any:
@@ -93,6 +96,18 @@ class _Run:
 
     def _recorded(self, value: Any) -> Any:
         return value if self.runnable.trace == "full" else describe(value)
+
+    def _noted(self, chunk: Any) -> None:
+        """Remember a chunk of a streamed result, as much of it as the run may record."""
+        recorded = self._recorded(chunk)
+        if self.runnable.trace == "full" or not self.streamed:
+            self.streamed.append(recorded)
+        elif "length" in recorded:
+            self.streamed[0]["length"] = self.streamed[0].get("length", 0) + recorded["length"]
+
+    def _result(self) -> Any:
+        """The result as the run records it."""
+        return added(self.streamed) if self.streamed else self._recorded(self.output)
 
     def _waiting(self) -> list[Verdict]:
         waiting, self.call.pending = self.call.pending, []
@@ -122,7 +137,7 @@ class Run(_Run):
         if self.manager is None:
             return
         if error is None or isinstance(error, GeneratorExit):
-            self.manager.on_chain_end(self._recorded(self.output))
+            self.manager.on_chain_end(self._result())
         else:
             self.manager.on_chain_error(error)
 
@@ -134,13 +149,22 @@ class Run(_Run):
                 child.on_custom_event(events.EVENT, verdict.payload(), run_id=self.manager.run_id)
 
     def tap(self, chunks: Iterator[Any]) -> Iterator[Any]:
-        """Let ``astream_log`` and ``astream_events`` see the chunks of this run."""
+        """Let ``astream_log`` and ``astream_events`` see the chunks of this run, and the end of the run know them."""
         if self.manager is None:
             return chunks
+        chunks = self._kept(chunks)
         for handler in self.manager.handlers:
             if isinstance(handler, _StreamingCallbackHandler):
                 return handler.tap_output_iter(self.manager.run_id, chunks)
         return chunks
+
+    def _kept(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        try:
+            for chunk in chunks:
+                self._noted(chunk)
+                yield chunk
+        finally:
+            close(chunks)
 
 
 class ARun(_Run):
@@ -163,7 +187,7 @@ class ARun(_Run):
         if self.manager is None:
             return
         if error is None or isinstance(error, GeneratorExit):
-            await self.manager.on_chain_end(self._recorded(self.output))
+            await self.manager.on_chain_end(self._result())
         else:
             await self.manager.on_chain_error(error)
 
@@ -178,10 +202,17 @@ class ARun(_Run):
         """As `Run.tap`."""
         if self.manager is None:
             return chunks
+        chunks = self._kept(chunks)
         for handler in self.manager.handlers:
             if isinstance(handler, _StreamingCallbackHandler):
                 return handler.tap_output_aiter(self.manager.run_id, chunks)  # type: ignore[return-value]
         return chunks
+
+    async def _kept(self, chunks: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self._noted(chunk)
+                yield chunk
 
 
 def close(source: Any) -> None:
@@ -196,3 +227,18 @@ async def aclose(source: Any) -> None:
         closing = method()
         if inspect.isawaitable(closing):
             await closing
+
+
+def added(chunks: Sequence[Any]) -> Any:
+    """The sum of a stream's chunks, as LangChain forms it: the last one where they cannot be added."""
+    first, rest = chunks[0], chunks[1:]
+    if isinstance(first, str):
+        return "".join(chunks) if rest else first
+    if rest and all(isinstance(chunk, AIMessageChunk) for chunk in chunks):
+        return first + rest
+    for chunk in rest:
+        try:
+            first = first + chunk
+        except TypeError:
+            first = chunk
+    return first

@@ -20,7 +20,7 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec
 from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
 
 from langchain_guard.errors import ConfigError, GuardError, GuardUnavailable
-from langchain_guard.run import ARun, Call, Run, aclose, close
+from langchain_guard.run import ARun, Call, Run, aclose, added, close
 from langchain_guard.values import Unreadable
 from langchain_guard.verdict import Finding, Verdict
 
@@ -408,21 +408,6 @@ class Gathered(ChunkFilter):
 
 
 _NOTHING: Any = object()
-
-
-def added(chunks: Sequence[Any]) -> Any:
-    """The sum of a stream's chunks, as LangChain forms it: the last one where they cannot be added."""
-    first, rest = chunks[0], chunks[1:]
-    if isinstance(first, str):
-        return "".join(chunks) if rest else first
-    if rest and all(isinstance(chunk, AIMessageChunk) for chunk in chunks):
-        return first + rest
-    for chunk in rest:
-        try:
-            first = first + chunk
-        except TypeError:
-            first = chunk
-    return first
 
 
 def _empty(chunk: Any) -> Iterable[Any]:

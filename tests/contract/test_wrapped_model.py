@@ -8,13 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_core.globals import set_debug
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.context import register_configure_hook
-
-from contract.kit import (
+from kit import (
     CALLS,
     EVERY_CALL,
     GUARDED,
@@ -30,7 +24,13 @@ from contract.kit import (
     served,
     texts,
 )
-from contract.small_guards import Block, Redact
+from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.globals import set_debug
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.context import register_configure_hook
+from small_guards import Block, Redact
+
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import ScriptedServer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
+from small_guards import Redact
 
-from contract.small_guards import Redact
 from langchain_guard.errors import Refused
 from langchain_guard.runnable import ChunkFilter, Guard, Session
 from langchain_guard.verdict import Verdict

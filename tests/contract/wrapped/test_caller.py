@@ -6,9 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from langchain_core.prompts import ChatPromptTemplate
-
-from contract.kit import (
+from kit import (
     EVERY_CALL,
     GUARDED,
     MARK,
@@ -20,7 +18,9 @@ from contract.kit import (
     save,
     served,
 )
-from contract.watching import Asks
+from langchain_core.prompts import ChatPromptTemplate
+from watching import Asks
+
 from langchain_guard.testing import ScriptedServer
 from support import run
 

@@ -8,10 +8,7 @@ import pickle
 from typing import TYPE_CHECKING
 
 import pytest
-from langchain_core.load import dumpd, load
-from langchain_openai import ChatOpenAI
-
-from contract.kit import (
+from kit import (
     FAKES,
     GUARDED,
     OPENAI,
@@ -21,7 +18,10 @@ from contract.kit import (
     build,
     served,
 )
-from contract.small_guards import Redact
+from langchain_core.load import dumpd, load
+from langchain_openai import ChatOpenAI
+from small_guards import Redact
+
 from langchain_guard.model import GuardedModel
 from langchain_guard.testing import ScriptedChatModel, ScriptedServer
 
@@ -45,7 +45,7 @@ def test_a_loaded_dump_has_its_guards(server, name, way):
         dumped,
         secrets_map={"OPENAI_API_KEY": "unused"},
         allowed_objects=[ChatOpenAI, GuardedModel, Redact],
-        valid_namespaces=["langchain_guard", "contract"],
+        valid_namespaces=["langchain_guard", "small_guards"],
     )
     assert isinstance(loaded, ChatOpenAI)
     assert loaded.langchain_guards == (Redact(),)

@@ -8,10 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.messages import HumanMessage
-from langchain_core.runnables import RunnableLambda
-
-from contract.kit import (
+from kit import (
     EVERY_CALL,
     FAKES,
     MARK,
@@ -26,8 +23,11 @@ from contract.kit import (
     save,
     served,
 )
-from contract.small_guards import Block, Redact
-from contract.watching import Watch
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableLambda
+from small_guards import Block, Redact
+from watching import Watch
+
 from langchain_guard import OutputBlocked, Refused
 from langchain_guard.runnable import Guard
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer

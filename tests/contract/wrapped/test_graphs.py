@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain.agents import create_agent
-from langchain_core.tools import tool
-from langgraph.graph import MessagesState, StateGraph
-from langgraph.types import RetryPolicy
-
-from contract.kit import (
+from kit import (
     GUARDED,
     GUARDED_NOTE,
     MARK,
@@ -26,7 +21,12 @@ from contract.kit import (
     save,
     served,
 )
-from contract.small_guards import Block, Redact
+from langchain.agents import create_agent
+from langchain_core.tools import tool
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.types import RetryPolicy
+from small_guards import Block, Redact
+
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import ScriptedServer
 from support import collect, run

@@ -6,14 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
-from langchain_core.globals import set_llm_cache
-from langchain_core.language_models import BaseChatModel, chat_models
-from langchain_core.rate_limiters import BaseRateLimiter
-from langchain_core.runnables import ConfigurableField
-from pydantic import PrivateAttr
-
-from contract.kit import (
+from kit import (
     EVERY_CALL,
     FAKES,
     GUARDED,
@@ -29,7 +22,14 @@ from contract.kit import (
     save,
     served,
 )
-from contract.small_guards import Block, Redact, SecretPolicy, SecretScanner
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import BaseChatModel, chat_models
+from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.runnables import ConfigurableField
+from pydantic import PrivateAttr
+from small_guards import Block, Redact, SecretPolicy, SecretScanner
+
 from langchain_guard.policy import Judged
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
 from langchain_guard.text import TextGuard

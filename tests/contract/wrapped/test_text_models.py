@@ -7,6 +7,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kit import GUARDED, MARK, TEXT, Listener, assert_untold, by_run, holds
 from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
 from langchain_core.globals import set_llm_cache
@@ -14,10 +15,9 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.retrievers import BaseRetriever
 from pydantic import Field
+from small_guards import Block, Redact
+from watching import Asks, Watch
 
-from contract.kit import GUARDED, MARK, TEXT, Listener, assert_untold, by_run, holds
-from contract.small_guards import Block, Redact
-from contract.watching import Asks, Watch
 from langchain_guard import OutputBlocked, Refused
 from support import collect, run
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-
-from contract.kit import (
+from kit import (
     EVERY_CALL,
     GUARDED_NOTE,
     MODELS,
@@ -23,7 +21,9 @@ from contract.kit import (
     save,
     served,
 )
-from contract.small_guards import Block, Redact
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from small_guards import Block, Redact
+
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import Call, Reply, ScriptedChatModel, ScriptedServer
 from support import collect, run
