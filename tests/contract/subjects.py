@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from small_guards import Block, Redact
 
-from langchain_guard import RateLimiter, ToolRule, ToolScope
+from langchain_guard import InjectionDetector, RateLimiter, ToolRule, ToolScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ class Subject:
 SUBJECTS = [
     Subject("redact", Redact, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "redact"),
     Subject("block", Block, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "block"),
+    Subject("detector", InjectionDetector, ("profile", "strict"), judges="input"),
     Subject("limiter", lambda: RateLimiter("1000/minute"), ("max_wait", 5.0), judges="input"),
     Subject("scope", lambda: ToolScope({"search": ToolRule(other_args="allow")}), ("dry_run", True), judges="calls"),
 ]
