@@ -80,9 +80,9 @@ class Sampler:
 
     def _prompt(self) -> str:
         kind = self._rng.random()
-        if kind < 0.27:
+        if kind < 0.32:
             return expand(self._rng.choice(PROMPTS), self._rng)
-        if kind < 0.34:
+        if kind < 0.39:
             return expand(self._rng.choice(self._rng.choice(LANGUAGES).prompts), self._rng)
         return self._window(self._row("prompts"))
 

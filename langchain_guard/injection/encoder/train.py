@@ -49,7 +49,7 @@ FOLDS: Final[tuple[frozenset[str], ...]] = (
 class Recipe:
     """Every choice that fixes a training run."""
 
-    samples: int = 40_000
+    samples: int = 24_576
     seed: int = 1
     layers: int = 6
     vocabulary: int = 38_000
@@ -58,7 +58,7 @@ class Recipe:
     batch: int = 32
     warm_up: int = 60
     dropout: float = 0.1
-    smoothing: float = 0.05
+    smoothing: float = 0.02
     weight_decay: float = 0.01
     clip: float = 1.0
 

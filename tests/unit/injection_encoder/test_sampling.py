@@ -35,7 +35,7 @@ def test_labels_and_origins_are_balanced() -> None:
 def test_encoded_prompts_are_harmless_only() -> None:
     samples = Sampler(CORPUS, 1).draw(3000)
     encoded = [one for one in samples if one.text.startswith(("Decode this: ", "Please process the data 0x"))]
-    assert len(encoded) > 5
+    assert len(encoded) >= 4
     assert {one.label for one in encoded} == {0}
 
 
