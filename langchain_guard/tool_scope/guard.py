@@ -15,7 +15,8 @@ from pydantic import Field, field_validator
 
 from langchain_guard.errors import ConfigError, GuardUnavailable, ToolDenied
 from langchain_guard.identity import Identity, hashed, identity_of
-from langchain_guard.runnable import ChunkFilter, Guard, Session, added
+from langchain_guard.run import added
+from langchain_guard.runnable import ChunkFilter, Guard, Session
 from langchain_guard.tool_scope.calls import ToolCallAt, calls_in, carries_calls
 from langchain_guard.tool_scope.data import rule_from, scope_from
 from langchain_guard.tool_scope.provenance import run_of, thread_of
@@ -239,9 +240,11 @@ class ToolScope(Guard):
             A verdict: "redact" if other arguments than those given would run, "flag" if only scopes in dry run object
             or a person would be asked first (``details["approval"]``).
         """
-        known = {"defaults": defaults_of(tool)} if isinstance(tool, BaseTool) else {}
-        name = tool.name if isinstance(tool, BaseTool) else tool
-        request = self.request(name, args, ensure_config(config), **known)
+        if isinstance(tool, BaseTool):
+            defaults = defaults_of(tool)
+            request = self.request(tool.name, {**defaults, **args}, ensure_config(config), defaults=defaults)
+        else:
+            request = self.request(tool, args, ensure_config(config))
         return self.verdict(request, self.policy.judge(request))
 
     def verdict(self, request: Request, ruling: Ruling) -> Verdict:

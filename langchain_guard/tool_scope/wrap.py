@@ -9,6 +9,7 @@ would let it end the agent.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import sys
@@ -430,8 +431,7 @@ def _drive(steps: Steps) -> Admitted:
             try:
                 answer = call()
                 if inspect.isawaitable(answer):
-                    getattr(answer, "close", lambda: None)()
-                    raise TypeError("an asynchronous callback needs ainvoke")  # noqa: TRY301
+                    answer = _waited(answer)
             except BaseException as error:  # noqa: BLE001  # the admission decides what an error means
                 step = functools.partial(steps.throw, error)
             else:
@@ -439,6 +439,24 @@ def _drive(steps: Steps) -> Admitted:
     except StopIteration as stop:
         admitted: Admitted = stop.value
         return admitted
+
+
+def _waited(answer: Any) -> Any:
+    """The answer of an asynchronous callback of a synchronous tool, in a loop of its own.
+
+    Raises:
+        RuntimeError: This thread runs a loop already, so that waiting would block it.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_awaited(answer))
+    getattr(answer, "close", lambda: None)()
+    raise RuntimeError("an asynchronous callback needs ainvoke where a loop is running")
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
 
 
 async def _adrive(steps: Steps) -> Admitted:
