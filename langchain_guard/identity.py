@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_guard.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.runnables import RunnableConfig
 
 ANONYMOUS = "anonymous"
 GLOBAL = "global"
@@ -70,7 +74,7 @@ class Identity:
             return account_key(self.user)
         return f"ip:{self.ip}" if self.ip is not None else ANONYMOUS
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> RunnableConfig:
         """A `RunnableConfig` that carries this caller: ``chain.invoke(x, config=identity.config())``."""
         return {"configurable": {"identity": self}}
 
