@@ -15,7 +15,8 @@ from langchain_core.runnables.utils import AddableDict
 
 from langchain_guard.json_stream import JsonScanner
 from langchain_guard.policy import Reading, placed
-from langchain_guard.runnable import ChunkFilter, added
+from langchain_guard.run import added
+from langchain_guard.runnable import ChunkFilter
 from langchain_guard.values import PROVIDER_KEYS, rewrite, rewrite_field
 from langchain_guard.verdict import Verdict, worst
 

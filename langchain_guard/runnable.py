@@ -251,7 +251,8 @@ class Guard(RunnableSerializable[Any, Any]):
         """
         from langchain_guard.wrap import wrap  # noqa: PLC0415  # wrap knows Guard, so Guard meets it late
 
-        return wrap(self, runnable)
+        wrapped: Runnable[Any, Any] = wrap(self, runnable)
+        return wrapped
 
     # -- streams
 

@@ -17,8 +17,8 @@ from pydantic import ConfigDict, SerializeAsAny
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.model import wrap_chat_model, wrap_completion_model, wrap_retriever
-from langchain_guard.run import ARun, Call, Run, aclose, close
-from langchain_guard.runnable import Guard, added, opened
+from langchain_guard.run import ARun, Call, Run, aclose, added, close
+from langchain_guard.runnable import Guard, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
