@@ -27,6 +27,7 @@ KNOW_LANGCHAIN = SHELL | {
     "agents.middleware",
     "agents.results",
     "demo",
+    "logs",
     "injection.guard",
     "injection.judge",
     "injection.spotlight",
