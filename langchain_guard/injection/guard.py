@@ -131,6 +131,11 @@ class InjectionDetector(Guard):
 
     # -- scores
 
+    @property
+    def cutoff(self) -> float:
+        """Risk from which on a text counts as detected: `threshold`, or the profile's."""
+        return self._parts()[0].threshold
+
     def score(self, text: str, source: str | None = None) -> float:
         """The risk of one text, 0 to 1: 0.5 is the threshold of the balanced profile.
 
@@ -180,7 +185,9 @@ class InjectionDetector(Guard):
             groups.setdefault(source_of(segment.role, self.source), []).append(segment.text)
         return groups
 
-    def _assessed(self, segments: list[Segment], call: Call) -> tuple[list[Segment], dict[_Key, Assessment], dict[str, Any]]:
+    def _assessed(
+        self, segments: list[Segment], call: Call
+    ) -> tuple[list[Segment], dict[_Key, Assessment], dict[str, Any]]:
         policy, judge = self._parts()
         known: dict[_Key, Assessment] = {}
         for source, texts in self._grouped(segments).items():
@@ -224,9 +231,7 @@ class InjectionDetector(Guard):
             return assessment
         return replace_assessment(assessment, ruling.risk, Finding("judge", ruling.kind, 0, length, ruling.risk))
 
-    def _verdict(
-        self, segments: list[Segment], known: dict[_Key, Assessment], details: dict[str, Any]
-    ) -> Verdict:
+    def _verdict(self, segments: list[Segment], known: dict[_Key, Assessment], details: dict[str, Any]) -> Verdict:
         policy = self._parts()[0]
         findings: list[Finding] = []
         views: list[str] = []
