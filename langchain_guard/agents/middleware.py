@@ -73,13 +73,15 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
 
     Example:
         ```python
+        from langchain.agents import create_agent
+        from langchain_guard import Identity, InjectionDetector, OutputScrubber, RateLimiter
+        from langchain_guard.agents import GuardMiddleware
+
+        guards = [RateLimiter("20/minute"), InjectionDetector(), OutputScrubber()]
         agent = create_agent(
-            model,
-            tools=scope_tools(tools, scope),
-            middleware=[GuardMiddleware([RateLimiter("20/minute"), InjectionDetector(), OutputScrubber()],
-                                        per_run={"model_calls": 10}, exit_behavior="end")],
+            model, middleware=[GuardMiddleware(guards, per_run={"model_calls": 10}, exit_behavior="end")]
         )
-        agent.invoke({"messages": [...]}, Identity(user="u1").config())
+        agent.invoke({"messages": [("user", "How long does a refund take?")]}, Identity(user="u1").config())
         ```
     """
 
