@@ -18,30 +18,33 @@ if TYPE_CHECKING:
 
 
 class Scanner(Protocol):
-    """Judges one channel of text as it arrives.
+    """Judges one channel of text as it arrives."""
 
-    Attributes:
-        action: The worst so far: "allow", "flag", "redact" or "block".
-        findings: Places in the channel's whole raw text (code points), with ``where=""``.
-    """
+    @property
+    def action(self) -> Action:
+        """The worst so far: "allow", "flag", "redact" or "block"."""
 
-    action: Action
-    findings: list[Finding]
+    @property
+    def findings(self) -> list[Finding]:
+        """Places in the channel's whole raw text (code points), with ``where=""``."""
 
     def feed(self, text: str) -> str:
         """Take the next piece; returns what may leave now."""
-        ...
 
     def close(self) -> str:
         """The text has ended; returns the rest. After ``action == "block"`` nothing more leaves."""
-        ...
 
 
 class Span(NamedTuple):
-    """A match of one rule: code points in the scanned text, end exclusive."""
+    """A match of one rule: code points in the scanned text, end exclusive.
+
+    What was found stands at ``[first, last)`` in the match; the rest of the match stays as it is.
+    """
 
     start: int
     end: int
+    first: int
+    last: int
     rule: str
     kind: str
     action: Action
@@ -60,7 +63,6 @@ class Finder(Protocol):
 
     def hold(self, text: str, start: int) -> int:
         """The first position at or after `start` whose match could depend on text to come; ``len(text)`` if none."""
-        ...
 
     def spans(self, text: str, start: int, stop: int) -> list[Span]:
         """The matches that begin in ``[start, stop)``, sorted by start and then longest first.
@@ -68,7 +70,6 @@ class Finder(Protocol):
         What it finds from `start` must be what it finds there when it begins earlier, unless a match begun earlier
         reaches beyond `start`.
         """
-        ...
 
 
 class SpanScanner:
@@ -143,6 +144,7 @@ class SpanScanner:
                     run = _run(span.tail, text, span.end)
                     runs.append((span.tail, run))
                     removed = max(removed, run)
+            first, last = min(span.first for span in place), max(span.last for span in place)
             action = worst(span.action for span in place)
             self.action = worst((self.action, action))
             if begun:  # inside the run that an earlier match goes on with: already removed
@@ -150,12 +152,17 @@ class SpanScanner:
                 if action == "block":
                     return self._stop(out)
                 continue
-            out.append(text[position:start])
-            self._found(place[0], start, removed)
+            out.append(text[position:first])
+            stays = max((span.end for span in place if span.tail), default=last)
+            last = max(last, stays)
+            self._found(place[0], first, last if removed == end else removed)
             if action == "block":
                 return self._stop(out)
-            exact = place[0].end == end and not any(span.tail for span in place)
-            out.append(self._render(text[start:end], place[0], exact))
+            head = place[0]
+            exact = (head.first, head.last) == (first, last) and not any(span.tail for span in place)
+            out.append(self._render(text[first:last], head, exact))
+            if removed == end:
+                out.append(text[last:end])
         if removed < cut:
             out.append(text[removed:cut])
         self._tails = [] if final else [tail for tail, end in runs if end > cut or end == len(text)]

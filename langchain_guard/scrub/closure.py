@@ -99,6 +99,7 @@ class _Writer:
     def __init__(self, pattern: str, longest: int) -> None:
         self.nodes, self.flags, self.groups = parse(pattern)
         self.longest = longest
+        self.value = re.compile(pattern).groupindex.get("value", -1)
         self.widths = [int(w) for w in parser.parse(pattern).getwidth()]
         letters = "".join(letter for flag, letter in _LOCAL_FLAGS if self.flags & flag)
         self.prefix_flags = f"(?{letters})" if letters else ""
@@ -161,7 +162,9 @@ class _Writer:
         if op is ops.SUBPATTERN:
             inside = inner_flags(node, flags)
             body = _scoped(self.full(list(value[3]), inside, capture=capture), flags, inside)
-            return f"({body})" if capture and value[0] is not None else f"(?:{body})"
+            if not capture or value[0] is None:
+                return f"(?:{body})"
+            return f"(?P<value>{body})" if value[0] == self.value else f"({body})"
         if op in _REPEAT_SUFFIX:
             suffix = _REPEAT_SUFFIX[op] if capture or op is not ops.POSSESSIVE_REPEAT else ""
             return self._item(list(value[2]), flags, capture=capture) + _count(value[0], self.high(node)) + suffix
@@ -377,7 +380,7 @@ def _plain(nodes: list[Node], *, behind: bool) -> bool:
     """Whether a look-around says the same now as when more text has come, without needing a group."""
     for node in nodes:
         op, value = node
-        if op in {ops.ASSERT, ops.ASSERT_NOT, ops.GROUPREF}:
+        if op is ops.GROUPREF or (op in {ops.ASSERT, ops.ASSERT_NOT} and not (behind and value[0] < 0)):
             return False
         if op is ops.AT and not (behind and value in {ops.AT_BEGINNING, ops.AT_BEGINNING_STRING}):
             return False

@@ -26,8 +26,9 @@ class Search(NamedTuple):
         rule: Identifier of the rule.
         kind: The kind of what it finds.
         action: What is done with it.
-        pattern: A regular expression that passed the gate for streamed rules.
-        check: Says whether a match is one; None for every match. Sees the match and nothing else.
+        pattern: A regular expression that passed the gate for streamed rules. If it has a group named ``value``, that
+            group is what was found, and the text around it in the match is only its circumstances.
+        check: Says whether what was found is one; None if the pattern decides. Sees that text and nothing else.
         longest: Repetitions that an unbounded repetition is cut to.
     """
 
@@ -48,6 +49,10 @@ class _Part(NamedTuple):
     search: Search
     check: Callable[[str], bool] | None
     tail: re.Pattern[str] | None
+    group: int
+
+
+_Found = tuple[int, int, int, _Part, int, int]
 
 
 class PatternFinder:
@@ -63,8 +68,9 @@ class PatternFinder:
             for index, piece in enumerate(bounded(search.pattern, search.longest)):
                 tail = re.compile(f"(?:{piece.tail})*", piece.flags) if piece.tail else None
                 check = search.check if index == 0 else None
+                group = piece.find.groupindex.get("value", 0)
                 parts.append(
-                    _Part(piece.shortest, len(parts), piece, piece.literals, piece.nocase, search, check, tail)
+                    _Part(piece.shortest, len(parts), piece, piece.literals, piece.nocase, search, check, tail, group)
                 )
         self.behind = max((part.bounded.behind for part in parts), default=1)
         self._holds = [re.compile(source, flags) for flags, source in _holds(part.bounded for part in parts)]
@@ -82,7 +88,7 @@ class PatternFinder:
 
     def spans(self, text: str, start: int, stop: int) -> list[Span]:
         """The matches that begin in ``[start, stop)``, sorted by start and then longest first."""
-        found: list[tuple[int, int, int, _Part]] = []
+        found: list[_Found] = []
         lower: str | None = None
         for part in self._parts[: bisect_right(self._lengths, len(text) - start)]:
             if part.literals:
@@ -94,23 +100,23 @@ class PatternFinder:
                         continue
                 elif not any(text.find(literal, start) >= 0 for literal in part.literals):
                     continue
-            check, search = part.check, part.bounded.find.search
+            check, search, group = part.check, part.bounded.find.search, part.group
             position = start
             while (match := search(text, position)) is not None and match.start() < stop:
                 begin, end = match.span()
-                if check is None or check(match.group()):
-                    found.append((begin, -end, part.order, part))
+                if check is None or check(match.group(group)):
+                    found.append((begin, -end, part.order, part, *match.span(group)))
                     position = end
                 else:
                     position = begin + 1
         found.sort(key=_place)
         return [
-            Span(begin, -end, part.search.rule, part.search.kind, part.search.action, part.tail)
-            for begin, end, _, part in found
+            Span(begin, -end, first, last, part.search.rule, part.search.kind, part.search.action, part.tail)
+            for begin, end, _, part, first, last in found
         ]
 
 
-def _place(found: tuple[int, int, int, _Part]) -> tuple[int, int, int]:
+def _place(found: _Found) -> tuple[int, int, int]:
     return found[:3]
 
 
