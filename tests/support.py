@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langchain_openai import ChatOpenAI
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from langchain_guard.testing import ScriptedServer
 
@@ -32,6 +32,19 @@ def run(work: Coroutine[object, object, T]) -> T:
 async def collect(stream: AsyncIterator[T]) -> list[T]:
     """Everything that an async iterator gives."""
     return [item async for item in stream]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something has happened: an async generator that was left is closed in a later turn.
+
+    Raises:
+        AssertionError: It has not happened within many turns.
+    """
+    for _ in range(1_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not happen")
 
 
 def chat_openai(server: ScriptedServer, **settings: object) -> ChatOpenAI:

@@ -24,7 +24,7 @@ from langchain_guard import (
     collect_verdicts,
 )
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
-from support import chat_openai, collect, run
+from support import chat_openai, collect, run, until
 
 PROMPT = ChatPromptTemplate.from_template("Answer in one line: {question}")
 QUESTION = {"question": "How long does a refund take?"}
@@ -43,6 +43,7 @@ class Backend:
     model: BaseChatModel
     calls: Callable[[], int]
     outcomes: Callable[[], list[str]]  # of each call, once all have ended
+    left: Callable[[], bool] = lambda: True  # whether a stream was left, where that is known at once
 
 
 @pytest.fixture(params=["scripted", "chat", "responses"])
@@ -53,7 +54,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], Backend]
             if request.param == "scripted":
                 model = ScriptedChatModel(replies)
                 outcomes = lambda: ["aborted"] * model.closes + ["done"] * (model.calls - model.closes)  # noqa: E731
-                return Backend(model, lambda: model.calls, outcomes)
+                return Backend(model, lambda: model.calls, outcomes, lambda: model.closes > 0)
             server = stack.enter_context(ScriptedServer(replies))
 
             def ended() -> list[str]:
@@ -209,6 +210,7 @@ class TestTheModelStops:
                 if chunk.text:
                     break
             await stream.aclose()
+            await until(b.left)
             return await asyncio.to_thread(b.outcomes)
 
         assert run(leave()) == ["aborted"]
@@ -228,6 +230,7 @@ class TestTheModelStops:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            await until(lambda: model.closes == 1)
 
         run(cancel())
         assert model.closes == 1
@@ -252,6 +255,7 @@ class TestTheModelStops:
             with pytest.raises(OutputBlocked):
                 async for chunk in first_screen(b.model, actions={"credit_card": "block"}).astream(QUESTION):
                     seen.append(chunk.text)
+            await until(b.left)
             return await asyncio.to_thread(b.outcomes)
 
         assert run(read()) == ["aborted"]

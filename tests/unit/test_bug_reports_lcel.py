@@ -43,7 +43,7 @@ from langchain_guard import (
     scope_tools,
 )
 from langchain_guard.testing import Call, ManualClock, Reply, ScriptedChatModel
-from support import collect, run
+from support import collect, run, until
 
 CARD = "4242 4242 4242 4242"
 EMAIL = "jane.doe@mail-host.net"
@@ -174,7 +174,10 @@ def test_tool_call_chunks_keep_the_index_that_they_have(index: Any) -> None:
     parts.append({"name": None, "args": args[9:], "id": None, "index": index, "type": "tool_call_chunk"})
     chunks = [AIMessageChunk(content="", tool_call_chunks=[part]) for part in parts]
     out = list(OutputScrubber().transform(iter(chunks)))
-    assert {part["index"] for chunk in out for part in chunk.tool_call_chunks} == {index}
+    given = {
+        part["index"] for chunk in chunks for part in chunk.tool_call_chunks
+    }  # a digit as text is read as a number
+    assert {part["index"] for chunk in out for part in chunk.tool_call_chunks} == given
     assert json.loads("".join(part["args"] for chunk in out for part in chunk.tool_call_chunks)) == {"to": "[EMAIL]"}
 
 
@@ -182,20 +185,19 @@ def test_leaving_a_stream_stops_the_model(link: Any) -> None:
     """langchain PR 22662, 37976: a consumer that left had the model drained, or its socket kept open."""
     model = ScriptedChatModel(Reply(*["word "] * 500))
     chain = model | link
-    streaming = not isinstance(link, InjectionDetector)  # it judges a whole answer, unless its role is trusted
     stream = chain.stream("x")
     next(stream)
     stream.close()
-    if streaming:
-        assert model.pieces <= 4
-    assert model.closes == (1 if streaming else 0)
+    assert model.pieces <= 4
+    assert model.closes == 1
 
     async def leave() -> None:
         async for _ in chain.astream("x"):
             break
-        await asyncio.sleep(0)
+        await until(lambda: model.closes == 2)
 
     run(leave())
+    assert model.pieces <= 8
 
 
 class _Graph(TypedDict):
@@ -329,8 +331,8 @@ def test_parents_are_kept_inside_fallbacks(how: str, link: Any) -> None:
     runs = _Runs()
     chain = (RunnableLambda(lambda _: 1 / 0)).with_fallbacks([RunnablePassthrough() | link])
     _call(chain, how, "x", {"callbacks": [runs]})
-    assert [name for name, parent in runs.parents if parent is None] == [runs.parents[0][0]]
-    assert len([name for name, _ in runs.parents if name == link.get_name()]) == 1
+    # invoke of RunnableWithFallbacks itself still starts its children without a parent; the guard's own is right
+    assert [parent for name, parent in runs.parents if name == link.get_name()] == ["RunnableSequence"]
 
 
 def _call(chain: Runnable[Any, Any], how: str, value: Any, config: Any = None) -> Any:
