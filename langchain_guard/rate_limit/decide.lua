@@ -64,8 +64,11 @@ for s = 1, subjects do
       end
     end
     local more, rest = amount - sum, amount - sum
-    if mode ~= 'p' then rest = rest - cost end
     if cost > 0 then more = more / cost end
+    if mode ~= 'p' then
+      rest = rest - cost
+      if cost > 0 then more = more - 1 end
+    end
     if more < fewest then
       fewest, left, left_subject, left_window = more, rest, s, w
     end

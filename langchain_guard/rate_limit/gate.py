@@ -210,8 +210,7 @@ class _Turn:
 
 
 def _struck(decision: Decision, key: str, length: float) -> Decision:
-    """The refusal that completed the strikes is the first of the time-out."""
+    """The refusal that completed the strikes is the first of the time-out, and says how long that is."""
     if not length:
         return decision
-    wait = length if decision.retry_after is None else max(length, decision.retry_after)
-    return decision._replace(retry_after=wait, remaining=0.0, key=key, limit=None, banned=True)
+    return decision._replace(retry_after=length, remaining=0.0, key=key, limit=None, banned=True)

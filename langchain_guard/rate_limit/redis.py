@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 _SECONDS = 1e6
 """Microseconds: the server's scripts count in them."""
+_AT_A_TIME = 64
+"""Most calls of one event loop that are under way at a time; the others wait for a free connection."""
 
 
 class _Script(NamedTuple):
@@ -54,6 +56,13 @@ def _script(name: str) -> _Script:
 
 
 DECIDE, SETTLE, STRIKE, BAN = map(_script, ("decide", "settle", "strike", "ban"))
+
+
+class _Loop(NamedTuple):
+    """What belongs to one event loop."""
+
+    client: Any
+    turns: asyncio.Semaphore
 
 
 class _Command(NamedTuple):
@@ -104,7 +113,7 @@ class RedisStore:
         self.refusals = Refusals()
         self._fallback = MemoryStore()
         self._client: Any = None
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
         self._ids = itertools.count(1)
         self._complained = -math.inf
         if importlib.util.find_spec("redis") is None:
@@ -130,9 +139,9 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        known = self._clients.pop(asyncio.get_running_loop(), None)
+        if known is not None:
+            await known.client.aclose()
 
     # -- the protocol
 
@@ -332,10 +341,13 @@ class RedisStore:
             reply = yield _Command(STRIKE, (self._name(key), f"{self._name(key)}:p"), args)
         except Away:
             return self._fallback.strike(key, penalty, terms)
+        if float(reply):
+            self.refusals.forget(key)
         return float(reply) / us
 
     def _banning(self, key: str, seconds: float, terms: Terms) -> Generator[_Command, Any, None]:
         self._fallback.ban(key, seconds, terms)
+        self.refusals.forget(key)
         try:
             yield _Command(BAN, (self._name(key),), (seconds * _SECONDS,))
         except Away:
@@ -432,15 +444,19 @@ class RedisStore:
         return reply
 
     async def _asend(self, command: _Command) -> Any:
-        self.breaker.enter()
         redis = _package()
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            for other in [other for other in self._clients if other.is_closed()]:
+                del self._clients[other]
+            self._clients[loop] = _Loop(self._connect(redis, redis.asyncio), asyncio.Semaphore(_AT_A_TIME))
+        client, turns = self._clients[loop]
+        async with turns:  # whoever waited here while the server stopped answering hears it from the breaker
+            return await self._asent(redis, client, command)
+
+    async def _asent(self, redis: Any, client: Any, command: _Command) -> Any:
+        self.breaker.enter()
         try:
-            loop = asyncio.get_running_loop()
-            client = self._clients.get(loop)
-            if client is None:
-                for other in [other for other in self._clients if other.is_closed()]:
-                    del self._clients[other]
-                client = self._clients[loop] = self._connect(redis, redis.asyncio)
             if command.script is None:
                 reply = await client.execute_command(*command.args)
             else:
@@ -461,6 +477,7 @@ class RedisStore:
             "socket_connect_timeout": self.timeout,
             "retry": retries.Retry(redis.backoff.NoBackoff(), 0),
             "protocol": 2,
+            "max_connections": 2**31 - 1,  # redis-py raises beyond; threads and `_AT_A_TIME` bound it
         }
         if self.cluster:
             return flavour.cluster.RedisCluster.from_url(self.url.get_secret_value(), **settings)
