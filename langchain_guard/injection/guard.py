@@ -57,6 +57,8 @@ class InjectionDetector(Guard):
         on_undecided: What becomes of a text on which the judge fails to decide: ``"flag"`` it or ``"detect"`` it.
         trusted: Roles whose texts are not judged and pass as they come.
         max_chars: Longest text that is read, code points; a longer one counts as detected, by the rule ``truncated``.
+        encoder: Ask the pretrained encoder too, which reads documents and other languages better (extra ``encoder``).
+        threads: Threads of one call of the encoder.
         model: Path of a model trained with ``python -m langchain_guard train``; "" for the built-in one.
         on_unreadable: What to do with a value that cannot be read: ``"refuse"`` or ``"pass"``.
         cache: Where scores and rulings are kept by the hash of the text; copies of the guard share it.
@@ -76,6 +78,8 @@ class InjectionDetector(Guard):
     on_undecided: Literal["flag", "detect"] = "flag"
     trusted: tuple[str, ...] = ("system", "ai")
     max_chars: int = Field(default=1_000_000, gt=0)
+    encoder: bool = False
+    threads: int = Field(default=1, ge=1)
     model: str = ""
     on_unreadable: Literal["refuse", "pass"] = "refuse"
 
@@ -106,9 +110,12 @@ class InjectionDetector(Guard):
     def _parts(self) -> tuple[InjectionPolicy, Judge | None]:
         if self._built is None:
             threshold = PROFILES[self.profile] if self.threshold is None else self.threshold
-            policy = InjectionPolicy(
-                detectors_of(self._given(), self.model), threshold, self.max_chars, self.get_name(), self.cache
-            )
+            detectors = detectors_of(self._given(), self.model)
+            if self.encoder:
+                from langchain_guard.injection.encoder.paired import with_encoder  # noqa: PLC0415  # an extra
+
+                detectors = with_encoder(detectors, self.threads)
+            policy = InjectionPolicy(detectors, threshold, self.max_chars, self.get_name(), self.cache)
             self._built = policy, judge_of(self.judge, self.purpose, str(threshold), cache=self.cache)
         return self._built
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_guard.injection.encoder.corpus import Row
     from langchain_guard.injection.encoder.runtime import EncoderDetector
 
-_MOST_GROWTH: Final = 0.6
+_MOST_GROWTH: Final = 0.3
 
 
 class Scored(NamedTuple):
@@ -85,12 +85,20 @@ def scale_of(scored: Iterable[Scored]) -> Scale:
 
 
 def _growth(harmless: Sequence[Scored]) -> float:
-    """How much the highest logit rises with each doubling of the number of windows, over harmless rows."""
-    doublings = np.log2([row.windows for row in harmless])
-    if doublings.max(initial=0.0) < 1:
-        return 0.0
-    slope = float(np.polyfit(doublings, [row.logit for row in harmless], 1)[0])
-    return round(min(max(slope, 0.0), _MOST_GROWTH), 3)
+    """How much the highest logit rises with each doubling of the number of windows, within a source.
+
+    Between sources, length goes with the kind of text, which is no reason to distrust a long one.
+    """
+    groups: dict[str, list[Scored]] = defaultdict(list)
+    for row in harmless:
+        groups[row.source].append(row)
+    product = square = 0.0
+    for group in groups.values():
+        doublings = np.log2([row.windows for row in group])
+        doublings -= doublings.mean()
+        product += float(doublings @ np.array([row.logit for row in group]))
+        square += float(doublings @ doublings)
+    return round(min(max(product / square, 0.0), _MOST_GROWTH), 3) if square > 0 else 0.0
 
 
 def mean_scale(scored: Sequence[Scored], scale: Scale, linear: Sequence[float], cap: float) -> Scale:

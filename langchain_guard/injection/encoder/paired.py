@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cachetools import LRUCache
 
+from langchain_guard.errors import ConfigError
+from langchain_guard.injection.encoder.runtime import EncoderDetector
 from langchain_guard.injection.encoder.scale import MARKS, log_odds
 from langchain_guard.injection.languages import language_of
+from langchain_guard.injection.policy import BuiltIn
 from langchain_guard.injection.rules import CERTAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_guard.injection.encoder.runtime import EncoderDetector, Reading
-    from langchain_guard.injection.policy import Assessment, BuiltIn
+    from langchain_guard.injection.detector import Detector
+    from langchain_guard.injection.encoder.runtime import Reading
+    from langchain_guard.injection.policy import Assessment
     from langchain_guard.verdict import Finding
 
 CAP: Final = 2.5
@@ -122,3 +126,15 @@ def _certain(assessment: Assessment) -> float:
 
 def _key(text: str, source: str) -> tuple[bytes, str]:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), source
+
+
+def with_encoder(detectors: Sequence[Detector], threads: int) -> tuple[Detector, ...]:
+    """*detectors*, the built-in one among them joined by the encoder.
+
+    Raises:
+        ConfigError: There is no built-in detector among them, or the extra ``encoder`` is not installed.
+    """
+    if not any(isinstance(one, BuiltIn) for one in detectors):
+        raise ConfigError('encoder=True joins the detector "builtin", which is not among detectors')
+    encoder = EncoderDetector(threads=threads)
+    return tuple(PairedDetector(one, encoder) if isinstance(one, BuiltIn) else one for one in detectors)

@@ -294,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = train_encoder(base, rows, use, recipe, say)
     options.output.mkdir(parents=True, exist_ok=True)
     if options.fold is not None:
-        scored = held_out_scores(trained, (row for row in rows if row.source not in use))
+        scored = held_out_scores(trained, (row for row in rows if row.source in FOLDS[options.fold]))
         say(summary(scored))
         with (options.output / "held_out.jsonl").open("w", encoding="utf-8") as lines:
             lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in scored)
