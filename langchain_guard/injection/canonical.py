@@ -184,7 +184,7 @@ def _decoded(raw: str) -> str:
         except UnicodeDecodeError:
             return raw
     if raw[1] == "x":
-        return chr(int(raw[2:], base=16))
+        return bytes.fromhex(raw[2:]).decode("latin-1")
     if raw[1] != "u":
         return " "
     if raw[2] == "{":
@@ -341,22 +341,12 @@ def _joined(text: str) -> list[tuple[int, int, str]]:
 
 
 TRIGGERS = frozenset(
-    "above administrator anything assistant assistants bypass command commands confidential configuration context conversation credentials "
-    "developer directive directives directly disable disregard disregards earlier execute filter filters follow following forget forgets "
-    "forgotten guardrails guideline guidelines hidden ignore ignored ignores ignoring important initial initially instead instruct instructed "
-    "instruction instructions internal jailbreak limitation limitations message messages moderation neglect original output override "
-    "overrides overriding password passwords policies policy preceding pretend previous previously prior priority prompt prompts provided "
-    "regardless repeat respond response restriction restrictions reveal reveals roleplay safety secret secrets security system training "
-    "unfiltered unrestricted user verbatim without everything answer print display write translate summarize email please should received "
-    "given before behave believe content ethical ethics access account".split()
+    ["above", "administrator", "anything", "assistant", "assistants", "bypass", "command", "commands", "confidential", "configuration", "context", "conversation", "credentials", "developer", "directive", "directives", "directly", "disable", "disregard", "disregards", "earlier", "execute", "filter", "filters", "follow", "following", "forget", "forgets", "forgotten", "guardrails", "guideline", "guidelines", "hidden", "ignore", "ignored", "ignores", "ignoring", "important", "initial", "initially", "instead", "instruct", "instructed", "instruction", "instructions", "internal", "jailbreak", "limitation", "limitations", "message", "messages", "moderation", "neglect", "original", "output", "override", "overrides", "overriding", "password", "passwords", "policies", "policy", "preceding", "pretend", "previous", "previously", "prior", "priority", "prompt", "prompts", "provided", "regardless", "repeat", "respond", "response", "restriction", "restrictions", "reveal", "reveals", "roleplay", "safety", "secret", "secrets", "security", "system", "training", "unfiltered", "unrestricted", "user", "verbatim", "without", "everything", "answer", "print", "display", "write", "translate", "summarize", "email", "please", "should", "received", "given", "before", "behave", "believe", "content", "ethical", "ethics", "access", "account"]
 )
 """Words of orders to a model; when split or scrambled, the canonical view shows them whole."""
 
 _WHOLE = frozenset(
-    "a about act age ages am an and any as at be below by can come command con direct do end ended ex fore form for from get give given go he "
-    "her his how if in inform instruct is it its man me men mess miss mission mit my no not of on only or other our out over own par pass per "
-    "place plain play please port ports pre pro quest re respect rest ride rule said sage sages script sec see self so sponsor system tent "
-    "the them there to tract train up us use used user vent view was we were what with word words you your".split()
+    ["a", "about", "act", "age", "ages", "am", "an", "and", "any", "as", "at", "be", "below", "by", "can", "come", "command", "con", "direct", "do", "end", "ended", "ex", "fore", "form", "for", "from", "get", "give", "given", "go", "he", "her", "his", "how", "if", "in", "inform", "instruct", "is", "it", "its", "man", "me", "men", "mess", "miss", "mission", "mit", "my", "no", "not", "of", "on", "only", "or", "other", "our", "out", "over", "own", "par", "pass", "per", "place", "plain", "play", "please", "port", "ports", "pre", "pro", "quest", "re", "respect", "rest", "ride", "rule", "said", "sage", "sages", "script", "sec", "see", "self", "so", "sponsor", "system", "tent", "the", "them", "there", "to", "tract", "train", "up", "us", "use", "used", "user", "vent", "view", "was", "we", "were", "what", "with", "word", "words", "you", "your"]
 )
 """Whole words that are also halves of a trigger: two of them side by side stay apart."""
 _HALVES = frozenset(h for w in TRIGGERS for cut in range(2, len(w) - 1) for h in (w[:cut], w[cut:])) - _WHOLE - TRIGGERS

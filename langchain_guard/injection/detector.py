@@ -123,7 +123,23 @@ def name_of(detector: Any) -> str:
 
 
 # Labels of public classifiers: deepset and ProtectAI (INJECTION, SAFE), Prompt Guard (JAILBREAK, BENIGN, LABEL_n), PIGuard
-_HARMFUL = frozenset({"injection", "jailbreak", "malicious", "unsafe", "attack", "label_1", "label_2", "1", "true", "positive", "harmful", "prompt_injection", "indirect"})
+_HARMFUL = frozenset(
+    {
+        "injection",
+        "jailbreak",
+        "malicious",
+        "unsafe",
+        "attack",
+        "label_1",
+        "label_2",
+        "1",
+        "true",
+        "positive",
+        "harmful",
+        "prompt_injection",
+        "indirect",
+    }
+)
 _HARMLESS = frozenset({"safe", "benign", "legit", "legitimate", "normal", "clean", "label_0", "0", "false", "negative", "harmless", "no_injection", "ok"})  # fmt: skip
 
 

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from langchain_guard.errors import ConfigError, GuardUnavailable
 from langchain_guard.injection.features import SIZE, amount, grams, running_sums, windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from langchain_guard.injection.canonical import View
     from langchain_guard.injection.rules import Hit
@@ -153,7 +154,9 @@ def load(path: str = str(BUILT_IN)) -> Linear:
         tables = file.with_suffix(".bin").read_bytes()
         heads_card = card["heads"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{file.name} is not a model of langchain_guard (a .json card with its .bin beside it)") from None
+        raise ConfigError(
+            f"{file.name} is not a model of langchain_guard (a .json card with its .bin beside it)"
+        ) from None
     if len(tables) != SIZE * len(HEADS) or hashlib.sha256(tables).hexdigest() != card.get("sha256"):
         raise GuardUnavailable(
             f"the tables of the model {file.name} are not those of its card", rule="model", cause="checksum"

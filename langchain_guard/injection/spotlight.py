@@ -60,7 +60,7 @@ class Spotlight(RunnableSerializable[Any, Any]):
             raise ConfigError(f"Spotlight(mode={mode!r}): allowed are 'delimit' and 'datamark'")
         unknown = set(kwargs) - {"name", "remind"}
         if unknown:
-            raise ConfigError(f"Spotlight has no argument {sorted(unknown)[0]!r}; allowed are mode, remind and name")
+            raise ConfigError(f"Spotlight has no argument {min(unknown)!r}; allowed are mode, remind and name")
         super().__init__(mode=mode, **kwargs)
 
     @property

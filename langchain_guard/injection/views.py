@@ -99,7 +99,7 @@ _HEX_CLASSES = bytes(104 if chr(b) in "0123456789abcdefABCDEF" else 32 if chr(b)
 def _decode(text: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> None:
     runs = [run[0] for word in set(text.split()) if len(word) >= 20 and (run := _RUN.search(word)) is not None]
     long = any(map(_HEX.search, runs))
-    if any(_from_base64(run[:24]) is not None for run in runs):  # whether it can be text is seen from its beginning
+    if any(_from_base64(run[:32]) is not None for run in runs):  # whether it can be text is seen from its beginning
         for match in _BASE64.finditer(text):
             raw = match[0]
             if _HEX.fullmatch(raw) is not None or (raw[1] == "x" and _HEX.fullmatch(raw, 2) is not None):
@@ -146,7 +146,7 @@ def _printable(data: bytes) -> str | None:
         if (
             found
             and seen >= 0.95 * len(found)
-            and letters >= 0.6 * len(found)
+            and (letters >= 0.6 * len(found) or _HEX.fullmatch(found) is not None)
             and (encoding == "utf-8" or found.isascii())
         ):
             return found
@@ -220,12 +220,76 @@ def _undisplayed(text: str, signals: list[Signal]) -> Iterable[View]:
 # --- spelling --------------------------------------------------------------------------------------------------
 
 _LEET = str.maketrans("0134578@$!|", "oieastbasil")
-_LEET_WORD = re.compile(r"(?=[a-z@$!|]*[013457])(?=[013457@$!|]*[a-z])[a-z013457@$!|']{2,24}(?![a-z0-9])")
+_LEET_WORD = re.compile(r"(?=[a-z@$!|]*[013457])(?=[013457@$!|]*[a-z])[a-z013457@$!|']{3,24}(?![a-z0-9])")
 _LEET_DIGITS = frozenset("013457")
 _STOP = frozenset(
-    "all and are as at be been but by can do for from have he her his how if in is it its me my no not of on or our "
-    "she so that the their them then there they this to us was we what when which who will with would you your "
-    "above ignore instructions previous print prompt reveal say show system tell".split()
+    [
+        "all",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "do",
+        "for",
+        "from",
+        "have",
+        "he",
+        "her",
+        "his",
+        "how",
+        "if",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "so",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "they",
+        "this",
+        "to",
+        "us",
+        "was",
+        "we",
+        "what",
+        "when",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "above",
+        "ignore",
+        "instructions",
+        "previous",
+        "print",
+        "prompt",
+        "reveal",
+        "say",
+        "show",
+        "system",
+        "tell",
+    ]
 )
 _LETTERS = re.compile(r"[a-z]{1,24}")
 _TURNED_WORDS = tuple(

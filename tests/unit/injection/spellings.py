@@ -49,12 +49,28 @@ SPELLINGS = {
     "reversed": lambda t: t[::-1],
     "spaced": lambda t: "  ".join(" ".join(word) for word in t.split()),
     "dashed": lambda t: _each_word(t, lambda w: "-".join(w) if len(w) > 3 else w),
-    "markdown_comment": lambda t: f"# Notes\n\nNothing new this week. <!-- {t} -->\n\nSee the [chart](https://example.com/c).",
-    "hidden_html": lambda t: f'<p>Opening hours: 9 to 5.</p><div style="display:none">{html.escape(t)}</div><p>Closed on Sunday.</p>',
+    "markdown_comment": lambda t: (
+        f"# Notes\n\nNothing new this week. <!-- {t} -->\n\nSee the [chart](https://example.com/c)."
+    ),
+    "hidden_html": lambda t: (
+        f'<p>Opening hours: 9 to 5.</p><div style="display:none">{html.escape(t)}</div><p>Closed on Sunday.</p>'
+    ),
     "mixed_case": lambda t: "".join(c.upper() if i % 2 else c.lower() for i, c in enumerate(t)),
     "split_words": lambda t: _each_word(t, lambda w: w if len(w) < 5 else f"{w[: len(w) // 2]} {w[len(w) // 2 :]}"),
     "typos": lambda t: _each_word(t, _swapped),
     "html_entities": lambda t: "".join(f"&#{ord(c)};" for c in t),
     "unicode_escapes": lambda t: "".join(f"\\u{ord(c):04x}" for c in t),
 }
-ENCODINGS = ("base64", "hex", "percent", "rot13", "spaced", "markdown_comment", "hidden_html", "fullwidth", "html_entities", "leet", "reversed")
+ENCODINGS = (
+    "base64",
+    "hex",
+    "percent",
+    "rot13",
+    "spaced",
+    "markdown_comment",
+    "hidden_html",
+    "fullwidth",
+    "html_entities",
+    "leet",
+    "reversed",
+)

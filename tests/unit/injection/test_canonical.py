@@ -109,7 +109,12 @@ def test_step_back():
     assert step.back(5, 8) == (7, 10)
 
 
-TRICKY = st.text(alphabet=st.sampled_from("aie igno re&#105;%69\\u0069x-._ \n\u200b\u0456\u0430\u00e9ﬃ\U000e0069\U0001f600\ud800\x00"), max_size=60)
+TRICKY = st.text(
+    alphabet=st.sampled_from(
+        "aie igno re&#105;%69\\u0069x-._ \n\u200b\u0456\u0430\u00e9ﬃ\U000e0069\U0001f600\ud800\x00"
+    ),
+    max_size=60,
+)
 
 
 @settings(max_examples=400, deadline=None)

@@ -253,13 +253,20 @@ def test_dump_and_load():
     assert (again.profile, again.source, again.on_detect) == ("strict", "document", "drop")
 
 
-@pytest.mark.parametrize("held", [{"detectors": ["builtin", marks]}, {"detectors": [type("D", (), {"score": lambda *_: [0.0]})()]}])
+@pytest.mark.parametrize(
+    "held", [{"detectors": ["builtin", marks]}, {"detectors": [type("D", (), {"score": lambda *_: [0.0]})()]}]
+)
 def test_a_guard_with_own_detectors_refuses_to_load(held):
     dumped = dumpd(InjectionDetector(**held))
     with pytest.raises((ConfigError, NotImplementedError)):
         load(dumped, allowed_objects=[InjectionDetector], valid_namespaces=["langchain_guard"])
     with pytest.raises(ConfigError):
-        load(dumped, allowed_objects=[InjectionDetector], valid_namespaces=["langchain_guard"], ignore_unserializable_fields=True)
+        load(
+            dumped,
+            allowed_objects=[InjectionDetector],
+            valid_namespaces=["langchain_guard"],
+            ignore_unserializable_fields=True,
+        )
 
 
 def test_copies():
@@ -272,7 +279,9 @@ def test_copies():
 
 
 def test_configurable_fields():
-    guard = InjectionDetector().configurable_fields(profile=ConfigurableField(id="p"), on_detect=ConfigurableField(id="d"))
+    guard = InjectionDetector().configurable_fields(
+        profile=ConfigurableField(id="p"), on_detect=ConfigurableField(id="d")
+    )
     assert guard.with_config(configurable={"d": "flag"}).invoke(ATTACK) == ATTACK
     with pytest.raises(ConfigError):
         guard.with_config(configurable={"p": "loose"}).invoke(CALM)
