@@ -103,9 +103,9 @@ class Book:
         self.records: OrderedDict[str, Record] = OrderedDict()
 
     def strike(self, key: str, penalty: Penalty, now: float) -> float:
-        """Count a strike of `key`; the seconds of the time-out or ban that it earns, 0.0 if none."""
-        if self.left(key, now):
-            return 0.0
+        """Count a strike of `key`, unless it is banned; the seconds of the time-out or ban that follows, 0.0 if none."""
+        if left := self.left(key, now):
+            return left
         record = self.records.get(key)
         if record is None:
             if len(self.records) >= self.max_keys:

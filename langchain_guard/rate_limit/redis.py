@@ -182,7 +182,7 @@ class RedisStore:
         return self._run(self._using(subject, terms))
 
     def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
-        """Count a strike; the seconds of the time-out or ban that it earns, 0.0 if none."""
+        """Count a strike; the seconds of the time-out or ban that follows, 0.0 if none."""
         return self._run(self._striking(key, penalty, terms))
 
     def ban(self, key: str, seconds: float, terms: Terms) -> None:
@@ -236,7 +236,7 @@ class RedisStore:
                 reply = yield _Command(DECIDE, self._keys(group), self._asked(sent, group, costs, terms, lease))
                 decision = self._answer(group, reply)
                 if not decision.allowed:
-                    for ticket in taken:
+                    for ticket in taken if mode != "p" else ():
                         yield from self._settling(ticket, _NOTHING, terms)
                     if mode != "p" and not _waits_for_lease(decision, group):
                         self.refusals.add(subjects, costs, decision)

@@ -124,7 +124,7 @@ class Store(Protocol):
         """How far each limit is used up."""
 
     def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
-        """Count a strike; the seconds of the time-out or ban that it earns, 0.0 if none."""
+        """Count a strike; the seconds of the time-out or ban that follows, 0.0 if none."""
 
     def ban(self, key: str, seconds: float, terms: Terms) -> None:
         """Keep a caller out."""
@@ -323,7 +323,7 @@ class MemoryStore:
             return uses
 
     def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
-        """Count a strike; the seconds of the time-out or ban that it earns, 0.0 if none."""
+        """Count a strike; the seconds of the time-out or ban that follows, 0.0 if none."""
         with self._lock:
             return self._book.strike(key, penalty, self._time(terms))
 

@@ -2,12 +2,13 @@
 --
 -- KEYS     hash of the subject, hash of its record
 -- ARGV     strikes, within, time-out, time-outs before a ban, ban, factor, longest ban, forget after (microseconds)
--- returns  microseconds of the time-out or ban that was earned, "0" if none
+-- returns  microseconds that are left of a time-out or ban, "0" if there is none
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local strikes, within, timeout, ban_after = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local ban, factor, longest, forget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-if tonumber(redis.call('HGET', KEYS[1], 'b') or 0) > now then return '0' end
+local banned = tonumber(redis.call('HGET', KEYS[1], 'b') or 0)
+if banned > now then return string.format('%.0f', banned - now) end
 local record = redis.call('HMGET', KEYS[2], 's', 'o', 'l')
 local times, offences, last = record[1] or '', tonumber(record[2] or 0), tonumber(record[3] or 0)
 while times ~= '' and struct.unpack('<d', times) <= now - within do times = string.sub(times, 9) end
