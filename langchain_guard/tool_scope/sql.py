@@ -11,6 +11,7 @@ It does not bound the work that a query makes; a time limit of the database does
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from langchain_guard.identity import Identity
 
 MAX_CHARS = 10_000
-MAX_TOKENS = 2_000
+MAX_TOKENS = 4_000
 MAX_DEPTH = 40
 MAX_TABLES = 16
 """Bounds of a query: code points, tokens, nested parentheses, tables. They bound the time that the check takes."""
@@ -46,6 +47,7 @@ MAX_TABLES = 16
 _BLANKS = frozenset(" \t\n\r")
 _ODD = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 _IDENTIFIER = re.compile(r"[^\"'`\\\[\];\x00-\x1f]{1,64}")
+_FENCES = {"postgres": ("offset", 0), "sqlite": ("limit", 2**63 - 1), "mysql": ("limit", 2**64 - 1)}
 _MARK = "langchain_guard:"
 _PLACES = re.compile(r"'(?:[^']|'')*'|(?<![\w:]):([a-z]+)\b")  # a string, or a placeholder outside of strings
 _PLACEHOLDERS: dict[str, Callable[[Identity], str | None]] = {
@@ -184,8 +186,9 @@ def _bare(table: str) -> str:
     return table.rpartition(".")[2]
 
 
+@functools.lru_cache(maxsize=256)
 def _parsed_filter(condition: str, dialect: str) -> Expression:
-    """A row filter as a tree.
+    """A row filter as a tree, to be copied.
 
     Raises:
         ConfigError: It does not parse, or uses a placeholder that nobody fills.
@@ -228,19 +231,18 @@ class Query:
         Raises:
             Violation: The query is out of scope.
         """
-        tree = self._parsed(text)
-        self._allowed(tree)
-        while isinstance(tree, self.sqlglot.exp.Subquery):
-            tree = tree.this
-        Names(self.sqlglot.exp, self.scope, self._view).resolve(tree)
-        self._limit(tree)
         try:
-            return str(
-                tree.sql(
-                    dialect=self.scope.dialect, comments=False, unsupported_level=self.sqlglot.errors.ErrorLevel.RAISE
-                )
-            )
-        except (self.sqlglot.errors.SqlglotError, RecursionError):
+            tree = self._parsed(text)
+            self._allowed(tree)
+            while isinstance(tree, self.sqlglot.exp.Subquery):
+                tree = tree.this
+            Names(self.sqlglot.exp, self.scope, self._view).resolve(tree)
+            self._limit(tree)
+            raised = self.sqlglot.errors.ErrorLevel.RAISE
+            return str(tree.sql(dialect=self.scope.dialect, comments=False, unsupported_level=raised))
+        except RecursionError:
+            refuse("is nested too deeply")
+        except self.sqlglot.errors.SqlglotError:
             refuse("cannot be written in this dialect")
 
     def _parsed(self, text: str) -> Expression:
@@ -254,6 +256,8 @@ class Query:
         try:
             tokens = dialect.tokenize(text)
             _bounded(tokens, self.sqlglot.TokenType)
+            if self.scope.dialect == "mysql" and any("\\" in text[token.start : token.end + 1] for token in tokens):
+                refuse("has a backslash in it")  # whether it escapes what follows is a setting of the server
             # sqlglot logs the text of statements that it cannot parse: those never get so far
             _one_query(tokens, self.sqlglot.TokenType)
             trees = dialect.parser(error_level=errors.ErrorLevel.RAISE).parse(tokens, text)
@@ -310,8 +314,8 @@ class Query:
         if not node.is_string:
             if not re.fullmatch(r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]{1,3})?|[0-9]+\.", text):
                 refuse("has a number of an unusual form")
-        elif "\\" in text and (self.scope.dialect == "mysql" or re.search(r"\\(?:'|$)", text)):
-            refuse("has a backslash in a string")
+        elif self.scope.dialect == "postgres" and re.search(r"\\(?:'|$)", text):
+            refuse("has a backslash before a quote")
 
     def _limit(self, tree: Expression) -> None:
         """At most `max_rows` rows; every LIMIT and OFFSET is a number."""
@@ -338,8 +342,15 @@ class Query:
         source = exp.Table(this=quoted(name), db=quoted(schema) if schema else None)
         columns = [exp.Column(this=quoted(column), table=quoted(name)) for column in self.scope.tables[table]]
         view: Select = exp.select(*columns, copy=False).from_(source, copy=False)
-        for condition in self.scope.row_filter.get(table, ()):
+        conditions = self.scope.row_filter.get(table, ())
+        for condition in conditions:
             view = view.where(self._condition(condition), copy=False)
+        if conditions:
+            # A planner may move a condition of the query's own in front of ours, where an error that it raises tells
+            # something about other rows; it may not move one past a LIMIT or OFFSET.
+            key, number = _FENCES[self.scope.dialect]
+            node = exp.Limit if key == "limit" else exp.Offset
+            view.set(key, node(expression=exp.Literal.number(number)))
         return view
 
     def _condition(self, condition: Any) -> Expression:
@@ -350,7 +361,7 @@ class Query:
                 raise Violation("unavailable", f"could not be checked ({type(error).__name__})") from None
             if not isinstance(condition, str):
                 refuse("needs a known caller")
-        tree = _parsed_filter(condition, self.scope.dialect)
+        tree = _parsed_filter(condition, self.scope.dialect).copy()
         exp = self.sqlglot.exp
         for literal in list(tree.find_all(exp.Literal)):
             name = _placeholder(literal)

@@ -58,6 +58,7 @@ NODES: dict[str, frozenset[str]] = {
         "DataType": "this expressions",
         "DataTypeParam": "this expression",
         "Tuple": "expressions",
+        "Collate": "this expression",
         "Paren": "this",
         # operators
         "Case": "this ifs default",
