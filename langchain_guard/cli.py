@@ -81,6 +81,10 @@ def _run(arguments: list[str]) -> int:
         from langchain_guard import evaluation  # noqa: PLC0415
 
         return evaluation.main(arguments[1:])
+    if arguments[:1] == ["train"] and "--encoder" in arguments:
+        from langchain_guard.injection.encoder import train as train_encoder  # noqa: PLC0415
+
+        return train_encoder.main([argument for argument in arguments[1:] if argument != "--encoder"])
     if arguments[:1] == ["train"]:
         from langchain_guard.injection import train  # noqa: PLC0415
 

