@@ -195,7 +195,7 @@ def main(without: Collection[str] = (), model: str | None = None, base_url: str 
         try:
             Demo(ChatOpenAI(model=model, base_url=base_url, api_key=SecretStr(key)), without).run()
         except Exception as error:  # noqa: BLE001  # a server that is not there or says no; which errors exist is the client's affair
-            print(f"\nthe model failed: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+            print(f"the model failed: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
             return 1
         return 0
     # The local server is not for a proxy, and what is said to it is not for a tracing service.
