@@ -27,7 +27,7 @@ _NO_DIGITS = re.compile(r"\D")
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|220[0-4]\d{12,15}"
     r"|3[47]\d{13}|3(?:0[0-59]|[689]\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}|6(?:011|5\d\d|4[4-9]\d)\d{12,15}"
-    r"|6[02]\d{14,17}|(?:5[0678]\d\d|6(?:304|7\d\d|39\d|[0-9]{3}))\d{8,15}|81\d{14,17}|9792\d{12}"
+    r"|(?:2131|1800)\d{11}|6[02]\d{14,17}|(?:5[0678]\d\d|6(?:304|7\d\d|39\d|[0-9]{3}))\d{8,15}|81\d{14,17}|9792\d{12}"
 )
 
 
@@ -160,13 +160,16 @@ def is_wallet(text: str) -> bool:
 
 
 _RUN = re.compile(r"(.)\1{7}")
+_SEQUENCES = ("abcdefghij", "0123456789", "1234567890", "ABCDEFGHIJ")
 _WORDS = re.compile(r"(?i)example|placeholder|your[_-]|xxxxx|changeme|redacted|insert[_-]")
 
 
 def plausible(text: str) -> bool:
     """Not a placeholder: enough different characters, no long run of one, no word such as EXAMPLE."""
     tail = text[len(text) // 3 :]
-    return len(set(tail.lower())) >= 5 and _RUN.search(text) is None and _WORDS.search(text) is None
+    if len(set(tail.lower())) < 5 or any(sequence in text for sequence in _SEQUENCES):
+        return False
+    return _RUN.search(text) is None and _WORDS.search(text) is None
 
 
 def entropy(text: str) -> float:
@@ -176,7 +179,7 @@ def entropy(text: str) -> float:
 
 
 _NOT_A_VALUE = re.compile(
-    r"(?i)[$%{<\[(*]|os\.|env|process\.|get|self\.|config|none$|null$|true$|false$|undefined$|function|string$|str\b"
+    r"(?i)\$[a-z_{(]|[{<\[(]|%\(|%[a-z_]+%$|\*{3}|os\.|env\b|process\.|get[a-z_]*\(|self\.|config[.\[(]|(?:none|null|true|false|undefined|string|str)$"
 )
 
 
@@ -186,11 +189,17 @@ def is_password(text: str) -> bool:
         return False
     classes = (
         any(char.isdigit() for char in text)
-        + any(char.islower() for char in text)
-        + any(char.isupper() for char in text[1:] if not text.isupper())
+        + any(char.isalpha() for char in text)
+        + (not text.isupper() and any(char.isupper() for char in text[1:]))
         + any(not char.isalnum() and char not in "._- '" for char in text[:-1])
     )
     return classes >= 2 or len(text.split()) >= 3
+
+
+def is_user_and_password(text: str) -> bool:
+    """What stands after ``curl --user``: a name and a password, none of them a variable."""
+    plain = text.replace('"', "").replace("'", "")
+    return not re.search(r"\$[A-Za-z_{(]|\{\{|[\[<]|%\{", plain) and is_password(plain.partition(":")[2].strip("{}"))
 
 
 def is_generic_secret(text: str) -> bool:
@@ -200,8 +209,25 @@ def is_generic_secret(text: str) -> bool:
     digits = sum(char.isdigit() for char in text)
     if not digits or entropy(text) < 3.3:
         return False
+    parts = re.split(r"[-_.]", text)
+    if max(map(len, text.split("."))) < 14 or (max(map(len, parts)) < 10 and not _UUID.fullmatch(text)):
+        return False  # a host name, a version, words joined by dashes
     words = re.findall(r"[a-z]{4,}|[A-Z]{4,}|[A-Z][a-z]{3,}", text)
     return sum(map(len, words)) <= 0.6 * len(text) or (digits >= 4 and entropy(text) >= 3.8)
+
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+
+def is_mixed(text: str) -> bool:
+    """Plausible, with a digit and letters of both cases: random rather than a name in a program."""
+    kinds = any(map(str.isdigit, text)) + any(map(str.islower, text)) + any(map(str.isupper, text))
+    return kinds == 3 and plausible(text)
+
+
+def is_numbered(text: str) -> bool:
+    """Plausible, with at least six digits."""
+    return sum(map(str.isdigit, text)) >= 6 and plausible(text)
 
 
 def is_high_entropy(text: str) -> bool:
@@ -216,8 +242,8 @@ def is_high_entropy(text: str) -> bool:
 
 
 def is_phone_shape(text: str) -> bool:
-    """An international number of 8 to 15 digits (ITU-T E.164), or 3-3-4 digits whose first two groups NANP allows."""
-    digits = _NO_DIGITS.sub("", text)
+    """An international number of 8 to 15 digits (ITU-T E.164), or 3-3-4 digits; extensions are not counted."""
+    digits = _NO_DIGITS.sub("", re.split(r"(?i)x|ext", text)[0])
     if text.startswith(("+", "(+", "00")):
         return 8 <= len(digits.lstrip("0")) <= 15 and len(set(digits)) > 2
     return len(set(digits[3:])) > 1

@@ -16,7 +16,7 @@ from langchain_guard.patterns import compile_pattern
 from langchain_guard.policy import Judged
 from langchain_guard.scrub.finder import PatternFinder, Search
 from langchain_guard.scrub.invisible import Cleaner
-from langchain_guard.scrub.rules import KINDS, MASKED, ROWS, phone_row
+from langchain_guard.scrub.rules import KINDS, MASKED, ROWS, phone_rows
 from langchain_guard.streaming import Span, SpanScanner
 from langchain_guard.verdict import Finding, worst
 
@@ -164,7 +164,7 @@ def plan(
         for rule in rules
         if table[rule.name] != "allow"
     ]
-    rows = [*ROWS, *([phone_row(region)] if region is not None else [])]
+    rows = [*ROWS, *(phone_rows(region) if region is not None else ())]
     if any(kind.startswith(_NATIONAL) for kind in picked):
         from langchain_guard.scrub.checksums import optional  # noqa: PLC0415  # asked only when such a kind is
 

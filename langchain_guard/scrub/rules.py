@@ -6,6 +6,7 @@ value beside a letter of another script (``密码ghp_...``) has an edge there. F
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache, partial
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def _iban_pattern() -> str:
         last = f"(?:[ \u00a0-]?[A-Z0-9]{{{rest}}})" if rest else ""
         countries = "|".join(country for _, country in group)
         parts.append(rf"(?:{countries})\d\d(?:[ {chr(0xA0)}-]?[A-Z0-9]{{4}}){{{fours}}}{last}")
-    return rf"(?<!\w)(?=[A-Z][A-Z]\d\d)(?:{'|'.join(parts)})(?!\w)"
+    return rf"(?<!\w)(?=[A-Za-z][A-Za-z]\d\d)(?i:{'|'.join(parts)})(?!\w)"
 
 
 _DATABASES = "postgres(?:ql)?|mysql|mariadb|mongodb|redis|rediss|amqps?|mssql|sqlserver|oracle|clickhouse|cockroachdb|snowflake|redshift|cassandra|couchbase|neo4j|bolt|ldaps?|kafka|nats|influxdb|db2|sqlite|jdbc:[a-z0-9]{2,20}"
@@ -138,9 +139,7 @@ CORE: tuple[Row, ...] = (
         "http_authorization",
         r"(?i:(?<![\w-])(?:-u|--user|--proxy-user))[ =]{1,2}(?P<value>\"[^\"\s:]{0,64}\":\"[^\"\n]{3,64}\"|\"[^\"\n:]{0,64}:[^\"\n]{0,64}\"|'[^'\n:]{0,64}:[^'\n]{0,64}'|[^\s\"':$<{]{0,64}:[^\s\"'/<{][^\s\"']{2,64})",
         "curl.se/docs/manpage.html#-u",
-        check=lambda text: (
-            check.is_password(text.replace('"', "").replace("'", "").partition(":")[2]) or len(text) > 14
-        ),
+        check=check.is_user_and_password,
         hits=("curl -u bob:fake-pass1 https://example.com", 'curl --user "api:fake-key1" x'),
         misses=("docker run -u 1000:1000 image", "curl -u $USER:$PASS x"),
     ),
@@ -168,13 +167,18 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "generic_secret",
-        r"(?i:(?:api|access|auth|secret|token|credential|client|private|signing|encryption|webhook|app|account|master|service|session)[\w.-]{0,20}?"
-        r"(?:key|token|secret|id|pass|credential|auth)?s?|(?<![A-Za-z])key)"
+        r"(?i:(?<!public)(?<!public[_-])(?:(?:api|access|auth|secret|private|client|signing|encryption|webhook|app|account|master|service|session|refresh|user|consumer|deploy|admin|license|shared|bot|storage)"
+        r"[_. -]?(?:key|token|secret|credential|creds|pass)|secret|token|apikey)s?[\w.-]{0,16})"
         r"(?:[\"'`]|\*{1,2})?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'`]?(?P<value>[\w+/=.~-]{16,})",
         "gitleaks (generic-api-key)",
         check=check.is_generic_secret,
         hits=("api_key = '" + fake(32) + "'", "client_secret: " + fake(24)),
-        misses=("api_key: ${API_KEY}", "token: none", "public_key_path=/home/fake/keys/identity.pub"),
+        misses=(
+            "api_key: ${API_KEY}",
+            "token: none",
+            "public_key = " + fake(43),
+            "secret_host: dev-lb1.api.example.com",
+        ),
     ),
     # Personal data
     Row(
@@ -188,7 +192,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "phone",
-        rf"(?<![\w.+-])(?:\(?\+|00(?=[1-9]))\d{{1,3}}\)?(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?![\w-]|\.\d)",
+        rf"(?<![\w.+-])(?:\(?\+\d{{1,3}}\)?|00[1-9]\d{{0,2}}{_GAP})(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
         "ITU-T E.164, E.123",
         check=check.is_phone_shape,
         group="pii",
@@ -198,7 +202,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "phone",
-        rf"(?<![\w.+-])(?<!\d[ -])(?:1{_GAP})?(?:\([2-9]\d\d\)[ \u00a0]?|[2-9]\d\d{_GAP})[2-9]\d\d{_GAP}\d{{4}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?![\w-]|\.\d)",
+        rf"(?<![\w.+-])(?<!\d[ -])(?:1{_GAP})?(?:\(\d{{3}}\)[ \u00a0]?|\d{{3}}{_GAP})\d{{3}}{_GAP}\d{{4}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
         "nationalnanpa.com (North American Numbering Plan)",
         check=check.is_phone_shape,
         group="pii",
@@ -353,27 +357,38 @@ KINDS: Mapping[str, str] = {row.kind: row.group for row in ROWS}
 MASKED = frozenset(row.kind for row in ROWS if row.mask)
 """Kinds of which masking keeps the last four characters."""
 
-PHONE_CANDIDATE = rf"(?<![\w.+-])(?<!\d[ .-])\(?\d{{1,5}}\)?(?:(?:{_GAP}|[/()]){{0,2}}\d{{1,5}}){{1,7}}(?![\w-]|\.\d)"
-"""What may be a number in national form; Google's numbering plans decide."""
+_NATIONAL = rf"(?<![\w.+#-])(?<!\d[ .-])\(?\d{{1,5}}\)?(?:(?:{_GAP}|[/()]){{0,2}}\d{{1,5}}){{1,7}}(?!\w|-\d|\.\d)"
+_CALLED = (
+    r"(?i:(?<![a-z])(?:(?:tele|cell|mobile )?phone|mobile|cell|tel|fax|whatsapp|sms|call(?:ing|ed)?|dial|answering|reach|messages?|desk|office))"
+    rf"(?![a-z])[^\d+()]{{0,24}}(?P<value>\(?\d{{1,5}}\)?(?:(?:{_GAP}|/){{1,2}}\d{{1,5}}){{1,6}}|\d{{7,11}})(?!\w|-\d|\.\d)"
+)
 
 
 @lru_cache(maxsize=16)
-def phone_row(region: str) -> Row:
-    """The row that finds national forms of phone numbers.
+def phone_rows(region: str) -> tuple[Row, ...]:
+    """The rows that find national forms of phone numbers: those that are valid, and those that a word announces.
 
     Raises:
         ConfigError: The extra ``pii`` is not installed, or the region is unknown.
     """
-    valid = check.phone_check(region)
-    return Row(
-        "phone",
-        PHONE_CANDIDATE,
-        "github.com/google/libphonenumber",
-        check=partial(_dialled, valid),
-        group="pii",
-        mask=True,
+    source = "github.com/google/libphonenumber"
+    valid = partial(_dialled, check.phone_check(region))
+    return (
+        Row("phone", _NATIONAL, source, check=valid, group="pii", mask=True),
+        Row("phone", _CALLED, source, check=_announced, group="pii", mask=True),
     )
 
 
+_DECIMAL = re.compile(r"\d+\.\d+")
+
+
 def _dialled(valid: Callable[[str], bool], text: str) -> bool:
-    return 6 <= sum(char.isdigit() for char in text) <= 15 and valid(text)
+    return 6 <= _digits(text) <= 15 and not _DECIMAL.fullmatch(text) and valid(text)
+
+
+def _announced(text: str) -> bool:
+    return 7 <= _digits(text) <= 13 and not _DECIMAL.fullmatch(text)
+
+
+def _digits(text: str) -> int:
+    return sum(char.isdigit() for char in text)

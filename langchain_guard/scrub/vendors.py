@@ -7,7 +7,7 @@ is github.com/Yelp/detect-secrets (Apache-2.0). Patterns are written for ASCII c
 
 from __future__ import annotations
 
-from langchain_guard.scrub.checksums import is_generic_secret, plausible
+from langchain_guard.scrub.checksums import is_generic_secret, is_mixed, is_numbered, plausible
 from langchain_guard.scrub.rows import DASH, EDGE, Row, fake
 
 GITLEAKS = "gitleaks"
@@ -26,7 +26,7 @@ def _row(
 
 def _named(kind: str, names: str, value: str, hit: str, source: str = GITLEAKS) -> Row:
     """A value without a form of its own, told by the vendor's name before it."""
-    pattern = rf"(?i:(?<![A-Za-z])(?:{names}))[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value})(?![\w-])"
+    pattern = rf"(?i:(?<![A-Za-z])(?:{names}))(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value})(?![\w-])"
     return Row(kind, pattern, source, check=is_generic_secret, hits=(hit,))
 
 
@@ -88,15 +88,9 @@ VENDORS: tuple[Row, ...] = (
     _row(
         "gcp_oauth", r"1//0[\w-]{40,200}", "1//0" + fake(44), "developers.google.com/identity/protocols/oauth2", end=""
     ),
-    _row(
-        "gcp_oauth",
-        r"\d{10,15}-[a-z0-9]{32}\.apps\.googleusercontent\.com",
-        "123456789012-" + fake(32, LOWER) + ".apps.googleusercontent.com",
-        "developers.google.com/identity/protocols/oauth2",
-    ),
     Row(
         "azure_key",
-        r"(?i:AccountKey|SharedAccessKey|azure[\w .-]{0,20}key)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?P<value>[A-Za-z0-9+/]{42,86}={1,2})",
+        r"(?i:(?<![A-Za-z])(?:AccountKey|SharedAccessKey|azure[\w .-]{0,20}key))[\"']?\s{0,3}[:=]\s{0,3}[\"']?[A-Za-z0-9+/]{42,86}={1,2}",
         "learn.microsoft.com/azure/storage/common/storage-account-keys-manage",
         check=plausible,
         hits=("AccountKey=" + fake(86) + "==",),
@@ -168,10 +162,18 @@ VENDORS: tuple[Row, ...] = (
     ),
     _row(
         "vault_token",
-        r"hv[bsr]\.[\w-]{24,300}|(?<![.\w])s\.[A-Za-z0-9]{24}",
+        r"hv[bsr]\.[\w-]{24,300}",
         "hvs." + fake(95),
         "developer.hashicorp.com/vault/docs/concepts/tokens",
         end=DASH,
+    ),
+    Row(
+        "vault_token",
+        r"(?<![.\w])s\.[A-Za-z0-9]{24}(?![\w-])",
+        "developer.hashicorp.com/vault/docs/concepts/tokens",
+        check=is_mixed,
+        hits=("s." + fake(24),),
+        misses=("s.makeKubeConfigController", "s.thisstringisalllowercase"),
     ),
     _row(
         "terraform_token",
@@ -185,7 +187,7 @@ VENDORS: tuple[Row, ...] = (
         r"dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}",
         "dp.pt." + fake(43),
     ),
-    _row("infracost_token", r"ico-[A-Za-z0-9]{32}", "ico-" + fake(32)),
+    _row("infracost_token", r"ico-[A-Za-z0-9]{32}", "ico-" + fake(32), edge=r"(?<![\w.-])"),
     _row("databricks_token", r"dapi[0-9a-f]{32}(?:-\d)?", "dapi" + fake(32, HEX), GITLEAKS, end=DASH),
     _row(
         "confluent_key",
@@ -336,12 +338,13 @@ VENDORS: tuple[Row, ...] = (
     ),
     _row("firecrawl_key", r"fc-[0-9a-f]{32}", "fc-" + fake(32, HEX), "docs.firecrawl.dev", edge=r"(?<![\w-])"),
     # Messaging and mail
-    _row(
+    Row(
         "slack_token",
-        r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,260}|xapp-\d-[A-Za-z0-9-]{20,260}",
-        "xoxb-" + "102938475601-" * 2 + fake(24),
+        EDGE + r"(?:xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,260}|xapp-\d-[A-Za-z0-9-]{20,260})",
         "docs.slack.dev/authentication/tokens",
-        end="",
+        check=is_numbered,
+        hits=("xoxb-" + "102938475601-" * 2 + fake(24), "xapp-1-A0FAKE1234-1029384756102-" + fake(64, HEX)),
+        misses=("xoxb-my-bot-token-here", "2018-250-xoxo-indieweb-1.jpg"),
     ),
     _row(
         "slack_webhook",
@@ -421,7 +424,7 @@ VENDORS: tuple[Row, ...] = (
     # Payment and commerce
     _row(
         "stripe_key",
-        r"(?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{10,247}|whsec_[A-Za-z0-9+/=]{24,80}",
+        r"(?:sk|rk)_(?:live|test|prod)_[A-Za-z0-9]{10,247}|whsec_[A-Za-z0-9+/=]{24,80}",
         "sk_live_" + fake(24),
         "docs.stripe.com/keys",
     ),
