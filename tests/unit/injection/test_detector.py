@@ -37,7 +37,19 @@ def test_scores(result, score):
 
 @pytest.mark.parametrize(
     "result",
-    [None, "0.5", 1.2, -0.1, float("nan"), {}, {"label": "POSITIVE-ISH", "score": 0.5}, [], [0.1, 0.2], b"1", {"score": "high"}],
+    [
+        None,
+        "0.5",
+        1.2,
+        -0.1,
+        float("nan"),
+        {},
+        {"label": "POSITIVE-ISH", "score": 0.5},
+        [],
+        [0.1, 0.2],
+        b"1",
+        {"score": "high"},
+    ],
 )
 def test_what_is_no_score_is_an_error(result):
     with pytest.raises(DetectorError):
@@ -102,7 +114,9 @@ def test_texts_are_asked_in_one_call_and_only_those_a_detector_is_for():
     documents = Fixed(0.1, sources={"document"})
     german = Fixed(0.1, languages={"de"})
     policy = InjectionPolicy((documents, german))
-    policy.assess(["Wie ist das Wetter und was ist mit dem Zug?", "How is the weather and what is the time?", "x1"], "user")
+    policy.assess(
+        ["Wie ist das Wetter und was ist mit dem Zug?", "How is the weather and what is the time?", "x1"], "user"
+    )
     assert documents.asked == []
     assert [text[:3] for text, _ in german.asked] == ["Wie", "x1"]
     policy.assess(["a", "b"], "document")
@@ -115,7 +129,9 @@ def test_no_detector_for_a_source_means_no_risk():
 
 def test_a_detector_may_point_at_the_place():
     pointing = Fixed(0.9, find=lambda text, source: [Finding("word", "injection", 2, 4, 0.9)])
-    assert InjectionDetector(detectors=[pointing]).check("a bc d").findings == (Finding("word", "injection", 2, 4, 0.9),)
+    assert InjectionDetector(detectors=[pointing]).check("a bc d").findings == (
+        Finding("word", "injection", 2, 4, 0.9),
+    )
 
 
 @pytest.mark.parametrize("scores", [[], [0.1, 0.2], [2.0], [None]])
