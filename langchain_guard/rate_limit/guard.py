@@ -20,6 +20,7 @@ from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservati
 from langchain_guard.rate_limit.settings import LimiterSettings
 from langchain_guard.rate_limit.usage import Meter, longest_answer, meter_of, model_name, models_in
 from langchain_guard.runnable import PASS, Guard, Session, logger
+from langchain_guard.wrap import Wrapped
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -456,7 +457,33 @@ class RateLimiter(LimiterSettings):
                     f"RateLimiter(prices=...) has no price for the model {name!r}, only for {known}; add it, or set "
                     "unknown_model='dearest'"
                 )
-        return Guard.wrap(self.model_copy(update=taken), runnable)
+        wrapped = Guard.wrap(self.model_copy(update=taken), runnable)
+        return LimitedRun(guard=wrapped.guard, bound=wrapped.bound) if type(wrapped) is Wrapped else wrapped
+
+
+class LimitedRun(Wrapped):
+    """A limited Runnable that is no model: its batches are admitted whole, too."""
+
+    def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As `RateLimiter.batch`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        with admitted(_limiter(self), inputs, configs) as paid:
+            return super().batch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
+
+    async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As `batch`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        async with aadmitted(_limiter(self), inputs, configs) as paid:
+            return await super().abatch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
+
+
+def _limiter(wrapped: LimitedRun) -> RateLimiter:
+    assert isinstance(wrapped.guard, RateLimiter)
+    return wrapped.guard
 
 
 def _run_of(config: RunnableConfig) -> object | None:
