@@ -5,9 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.language_models import BaseChatModel
-from langchain_core.language_models.llms import BaseLLM
-from langchain_core.retrievers import BaseRetriever
+from langchain_core.load.serializable import Serializable
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSerializable, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
 from langchain_core.runnables.config import merge_configs, patch_config
@@ -16,9 +14,11 @@ from langchain_core.runnables.utils import get_unique_config_specs
 from pydantic import ConfigDict, SerializeAsAny
 
 from langchain_guard.errors import ConfigError
-from langchain_guard.model import wrap_chat_model, wrap_completion_model, wrap_retriever
+from langchain_guard.model import ChatSeam, CompletionSeam
 from langchain_guard.run import ARun, Call, Run, aclose, added, close
 from langchain_guard.runnable import Guard, opened
+from langchain_guard.seam import Seam, guarded
+from langchain_guard.sources import RetrieverSeam, ToolSeam
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from langchain_guard.runnable import Session
 
 
+_SEAMS: tuple[type[Seam], ...] = (ChatSeam, CompletionSeam, RetrieverSeam, ToolSeam)
+
+
 def wrap(guard: Guard, runnable: Any) -> Any:
     """`runnable` with `guard` around it; see `Guard.wrap`."""
-    if isinstance(runnable, BaseChatModel):
-        return wrap_chat_model(guard, runnable)
-    if isinstance(runnable, BaseLLM):
-        return wrap_completion_model(guard, runnable)
-    if isinstance(runnable, BaseRetriever):
-        return wrap_retriever(guard, runnable)
+    if seam := _seam_of(runnable):
+        return guarded(seam, runnable, (guard,))
     # one call of a retried or falling-back Runnable is one call for a limiter; a guard on texts must reach every model
     if isinstance(runnable, RunnableBindingBase if guard.sees_text else RunnableBinding):
         return runnable.model_copy(update={"bound": wrap(guard, runnable.bound)})
@@ -58,6 +57,29 @@ def wrap(guard: Guard, runnable: Any) -> Any:
             "would drop the guard; wrap init_chat_model('provider:name') and call .configurable_fields() on the result"
         )
     return Wrapped(guard=guard, bound=coerce_to_runnable(runnable))
+
+
+def _seam_of(runnable: Any) -> type[Seam] | None:
+    return next((seam for seam in _SEAMS if isinstance(runnable, seam._guard_root)), None)
+
+
+class GuardedModel(Serializable):
+    """What a guarded model (or retriever, or tool) dumps as: ``GuardedModel(model=..., guards=[...])`` is the model.
+
+    A class of its own, because providers give their models LangChain's own ids: under those a load would quietly
+    give back the model without its guards.
+    """
+
+    def __new__(cls, *, model: Any, guards: list[Guard]) -> Any:
+        """The guarded model."""
+        if seam := _seam_of(model):
+            return guarded(seam, model, tuple(guards))
+        raise TypeError(f"GuardedModel takes a model, a retriever or a tool, not {type(model).__name__}")
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """It dumps as the model and its guards."""
+        return True
 
 
 class Wrapped(RunnableSerializable[Any, Any]):

@@ -22,7 +22,7 @@ from langchain_core.load import dumpd, load
 from langchain_openai import ChatOpenAI
 from small_guards import Redact
 
-from langchain_guard.model import GuardedModel
+from langchain_guard.wrap import GuardedModel
 from langchain_guard.testing import ScriptedChatModel, ScriptedServer
 
 if TYPE_CHECKING:
