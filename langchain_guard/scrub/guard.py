@@ -130,7 +130,11 @@ class OutputScrubber(TextGuard):
 
     def _refusal(self, verdict: Verdict) -> OutputBlocked:
         kinds = ", ".join(sorted({finding.kind for finding in verdict.findings})) or "a forbidden value"
-        return OutputBlocked(f"{verdict.guard} blocked a text that holds {kinds}.", verdict=verdict)
+        return OutputBlocked(
+            f"{verdict.guard} blocked a text that holds {kinds}.",
+            verdict=verdict,
+            advice="Ask for an answer without it; the action 'redact' lets the rest of a text through.",
+        )
 
     def scrub(self, text: str) -> str:
         """The text without what was found in it: the same object if that is nothing.

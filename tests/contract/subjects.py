@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from small_guards import Block, Redact
 
-from langchain_guard import InjectionDetector, RateLimiter, ToolRule, ToolScope
+from langchain_guard import InjectionDetector, OutputScrubber, RateLimiter, ScrubRule, ToolRule, ToolScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,9 +38,19 @@ class Subject:
     judges: Literal["input", "output", "calls"] = "output"
 
 
+MAIL = "jane.doe@example.com"
+TICKET = ScrubRule("ticket", r"SECRET-\d{4}")
+
 SUBJECTS = [
     Subject("redact", Redact, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "redact"),
     Subject("block", Block, ("on_unreadable", "pass"), "SECRET-1234", "SECRET-1234", "block"),
+    Subject("scrubber", OutputScrubber, ("region", "GB"), MAIL, MAIL, "redact"),
+    Subject(
+        "blocking scrubber", lambda: OutputScrubber(actions={"email": "block"}), ("region", "GB"), MAIL, MAIL, "block"
+    ),
+    Subject(
+        "own rule", lambda: OutputScrubber(rules=[TICKET]), ("region", "GB"), "SECRET-1234", "SECRET-1234", "redact"
+    ),
     Subject("detector", InjectionDetector, ("profile", "strict"), judges="input"),
     Subject("limiter", lambda: RateLimiter("1000/minute"), ("max_wait", 5.0), judges="input"),
     Subject("scope", lambda: ToolScope({"search": ToolRule(other_args="allow")}), ("dry_run", True), judges="calls"),

@@ -156,8 +156,9 @@ def test_what_is_decided_leaves_at_once(subject):
     got = ""
     for chunk in subject.make().transform(source.sync()):
         got += chunk.text
-        if len(got) == len("good day"):
+        if got == "good ":  # the word before the value may be held: it could be a part of it
             break
+    assert got == "good "
     assert source.pulled <= len("good day") + 1
 
 
@@ -247,7 +248,7 @@ def test_a_guard_that_crashes_lets_nothing_through_and_tells_no_text(subject):
 @every
 def test_streamed_dicts_are_guarded_key_by_key(subject):
     def stream(_: Any) -> Any:
-        for c in f"a {subject.bad} b":
+        for c in f"a b {subject.bad} b":
             yield AddableDict({"answer": c})
         yield AddableDict({"source": f"{subject.bad}"})
 
