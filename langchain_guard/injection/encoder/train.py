@@ -29,7 +29,7 @@ from langchain_guard.injection.encoder.text import normalise
 from langchain_guard.injection.encoder.windows import PREFIX, SIZE, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -141,7 +141,12 @@ def cut(model: pretrained.Pretrained, rows: Iterable[Row], size: int) -> pretrai
 
 
 def train_encoder(
-    base: pretrained.Pretrained, rows: Sequence[Row], use: frozenset[str], recipe: Recipe, say: Callable[[str], None]
+    base: pretrained.Pretrained,
+    rows: Sequence[Row],
+    use: frozenset[str],
+    recipe: Recipe,
+    say: Callable[[str], None],
+    start: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Trained:
     """Fine-tune *base* on the rows of the sources *use*.
 
@@ -150,7 +155,8 @@ def train_encoder(
         rows: labelled rows; those of sources outside *use* only keep their texts out (see ``build_corpus``).
         use: names of the sources to train on.
         recipe: schedule and seed.
-        say: called with a line of progress about every 2,000 samples.
+        say: called with a line of progress every 1,024 samples or so.
+        start: weights to go on from, of the same vocabulary; None: the pretrained ones.
     """
     import torch  # noqa: PLC0415 - an extra
     from torch.nn import functional  # noqa: PLC0415
@@ -163,6 +169,10 @@ def train_encoder(
     tokenizer = pretrained.build_tokenizer(base.pieces, base.scores, base.unk)
     prefixes = {document: tokenizer.encode(text).ids for document, text in PREFIX.items()}
     weights = initial_weights(base, recipe.seed)
+    if start is not None:
+        with torch.no_grad():
+            for name, tensor in weights.items():
+                tensor.copy_(torch.from_numpy(start[name]))
     table = _table(base)
     head = [tensor for name, tensor in weights.items() if name.startswith("head.")]
     body = [tensor for name, tensor in weights.items() if tensor.requires_grad and not name.startswith("head.")]
@@ -193,8 +203,8 @@ def train_encoder(
             done += 1
             tokens += ids.numel()
             losses.append(loss.item())
-            if done % 64 == 0 or done == steps:
-                mean = sum(losses[-64:]) / len(losses[-64:])
+            if done % 32 == 0 or done == steps:
+                mean = sum(losses[-32:]) / len(losses[-32:])
                 say(
                     f"{done * recipe.batch}/{recipe.samples} samples  loss {mean:.3f}  {tokens} tokens  {time.monotonic() - began:.0f} s"
                 )
@@ -278,6 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--fold", type=int, choices=range(len(FOLDS)), help="leave this fold's sources out and score them"
     )
     parser.add_argument("--folds", type=Path, nargs="*", default=[], help="held_out.jsonl of folds, for the thresholds")
+    parser.add_argument("--start", type=Path, help="weights.npz of an earlier run over the same sources, to go on from")
+    parser.add_argument("--rate", type=float, default=defaults.learning_rate, help="learning rate of the layers")
     parser.add_argument("--samples", type=int, default=defaults.samples)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--vocabulary", type=int, default=defaults.vocabulary)
@@ -296,14 +308,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    recipe = Recipe(samples=options.samples, seed=options.seed, vocabulary=options.vocabulary)
+    recipe = Recipe(
+        samples=options.samples,
+        seed=options.seed,
+        vocabulary=options.vocabulary,
+        learning_rate=options.rate,
+        head_rate=10 * options.rate,
+    )
     rows = read_rows(options.data)
     use = shippable(options.licences)
     if options.fold is not None:
         use -= FOLDS[options.fold]
     model = pretrained.load(options.weights or pretrained.find_weights(), recipe.layers)
     base = cut(model, (row for row in rows if row.source in use), recipe.vocabulary)
-    trained = train_encoder(base, rows, use, recipe, say)
+    start = None if options.start is None else np.load(options.start)
+    trained = train_encoder(base, rows, use, recipe, say, start)
     options.output.mkdir(parents=True, exist_ok=True)
     if options.fold is not None:
         scored = held_out_scores(trained, (row for row in rows if row.source in FOLDS[options.fold]))
