@@ -1097,27 +1097,36 @@ CERTAIN = 0.5
 
 _WORDS = re.compile(r"[a-z]{2,}")
 _KEY = 4
+_SPAN = 200
+"""Most code points between an anchor and the word of `Rule.needs` in one match."""
+
+
+class _Anchor(NamedTuple):
+    text: str
+    key: str  # what its longest word begins with; "" if it has none
+    first: str
 
 
 class _Row(NamedTuple):
     rule: Rule
     pattern: re.Pattern[str]
-    anchors: tuple[tuple[str, str], ...]  # literal, and what its first word begins with ("" if it begins with none)
-    needs: frozenset[str]
+    anchors: tuple[_Anchor, ...]
+    needs: tuple[tuple[str, str], ...]  # word and key
+
+
+def _anchor(text: str) -> _Anchor:
+    words = _WORDS.findall(text)
+    return _Anchor(text, max(words, key=len)[:_KEY] if words else "", text[0])
 
 
 @lru_cache(maxsize=1)
 def _compiled() -> tuple[_Row, ...]:
-    def key(anchor: str) -> str:
-        word = _WORDS.match(anchor)
-        return word[0][:_KEY] if word is not None else ""
-
     return tuple(
         _Row(
             rule,
             re.compile(rule.pattern, re.DOTALL),
-            tuple((anchor, key(anchor)) for anchor in rule.anchors),
-            frozenset(word[:_KEY] for word in rule.needs),
+            tuple(map(_anchor, rule.anchors)),
+            tuple((word, word[:_KEY]) for word in rule.needs),
         )
         for rule in RULES
     )
@@ -1134,20 +1143,55 @@ def hits(text: str, source: str) -> list[Hit]:
         At most one hit per rule, in the order of the table.
     """
     found = []
-    beginnings = {word[:_KEY] for word in set(_WORDS.findall(text))}
-    ascii_only = text.isascii()
+    beginnings = _beginnings(text)
+    present: dict[str, bool] = {}
     for rule, pattern, anchors, needs in _compiled():
-        if source not in rule.sources or (needs and needs.isdisjoint(beginnings)):
+        if source not in rule.sources:
             continue
-        for anchor, key in anchors:
-            if key not in beginnings if key else ascii_only and not anchor.isascii():
+        places = [(0, len(text))]
+        if needs:
+            places = _near(text, [word for word, key in needs if key in beginnings])
+        match = None
+        for anchor, key, first in anchors if places else ():
+            if key:
+                if key not in beginnings:
+                    continue
+            elif not present.setdefault(first, first in text):
                 continue
-            position = text.find(anchor)
-            match = None
-            while position >= 0 and match is None:
-                match = pattern.match(text, position)
-                position = text.find(anchor, position + len(anchor))
+            for low, high in places:
+                position = text.find(anchor, low, high)
+                while position >= 0 and match is None:
+                    match = pattern.match(text, position)
+                    position = text.find(anchor, position + len(anchor), high)
             if match is not None:
                 found.append(Hit(rule, match.start(), match.end()))
                 break
     return found
+
+
+def _beginnings(text: str) -> set[str]:
+    """The first letters of every word of `text`."""
+    words = set(text.split())
+    plain = {word[:_KEY] for word in words if word.isalpha()}
+    mixed = " ".join(word for word in words if not word.isalpha())
+    return plain | {word[:_KEY] for word in _WORDS.findall(mixed)}
+
+
+def _near(text: str, words: list[str]) -> list[tuple[int, int]]:
+    """The stretches of `text` that end with one of `words`: where a match that needs one can begin."""
+    ends = []
+    for word in words:
+        position = text.find(word)
+        while position >= 0:
+            ends.append(position)
+            position = text.find(word, position + len(word))
+    if len(ends) > 16:
+        return [(0, len(text))]
+    places: list[tuple[int, int]] = []
+    for end in sorted(ends):
+        low = max(0, end - _SPAN)
+        if places and low <= places[-1][1]:
+            places[-1] = (places[-1][0], end + 1)
+        else:
+            places.append((low, end + 1))
+    return places
