@@ -218,6 +218,8 @@ class CompletionSeam(_ModelSeam):
 
 def _with_messages(result: ChatResult, answers: list[Any]) -> ChatResult:
     """The result with other messages; a new generation each, since its ``text`` is derived when it is made."""
+    if all(old.message is new for old, new in zip(result.generations, answers, strict=True)):
+        return result
     generations = [
         old if old.message is new else type(old)(message=new, generation_info=_without_logprobs(old.generation_info))
         for old, new in zip(result.generations, answers, strict=True)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 from langchain_core.load.serializable import Serializable
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 MAX_DEPTH = 64
@@ -47,6 +47,8 @@ _JSON_KEYS = frozenset({"arguments", "partial_json"})
 _ARGUMENT_KEYS = frozenset({"args", "input"})
 _ROLES = {"human": "user", "user": "user", "ai": "ai", "AIMessageChunk": "ai", "assistant": "ai", "system": "system",
           "developer": "system", "tool": "tool", "function": "tool"}  # fmt: skip
+_CALLS = ("tool_calls", "invalid_tool_calls")
+_CALLS_OF_A_CHUNK = (*_CALLS, "tool_call_chunks")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -234,8 +236,9 @@ class _Walk:
         put("content", content, self.text(content, at, role) if isinstance(content, str)
             else self.provider(content, at, role, depth + 1))  # fmt: skip
         if isinstance(message, AIMessage):
-            for name in ("tool_calls", "invalid_tool_calls", "tool_call_chunks"):
-                calls = getattr(message, name, None)
+            # asking a pydantic object for what it lacks is slow
+            for name in _CALLS_OF_A_CHUNK if isinstance(message, AIMessageChunk) else _CALLS:
+                calls = getattr(message, name)
                 if calls:
                     put(name, calls, self.calls(calls, _attribute(path, name), role, depth + 1))
         elif isinstance(message, ToolMessage) and message.artifact is not None:
