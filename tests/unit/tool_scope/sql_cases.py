@@ -348,7 +348,7 @@ ALLOWED: dict[str, list[str]] = {
         "SELECT * FROM orders ORDER BY id FETCH FIRST 5 ROWS ONLY",
         "SELECT COALESCE(city, '?'), COUNT(*) FILTER (WHERE id > 1) FROM customers GROUP BY COALESCE(city, '?')",
         "SELECT c.name FROM customers c WHERE c.id = ANY (SELECT customer_id FROM orders)",
-        "SELECT age(created_at), date_part('dow', created_at), created_at AT TIME ZONE 'UTC' FROM orders",
+        "SELECT age(created_at), extract(dow FROM created_at), created_at AT TIME ZONE 'UTC' FROM orders",
         "SELECT array_agg(id), bool_and(total > 1), round(avg(total)::numeric, 2) FROM orders",
         "SELECT position('a' in name), left(name, 2), split_part(email, '@', 2), length(name) FROM customers",
         "SELECT greatest(1, 2), initcap(name), concat(name, ' ', city), substring(name from 1 for 3), trim(name) FROM customers",
