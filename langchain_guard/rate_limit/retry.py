@@ -22,6 +22,8 @@ class wait_retry_after(wait_base):  # noqa: N801  # tenacity's strategies are sp
 
     Example:
         ```python
+        from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
         @retry(retry=retry_if_exception_type(RateLimitExceeded), wait=wait_retry_after(), stop=stop_after_attempt(3))
         def ask(question): ...
         ```
