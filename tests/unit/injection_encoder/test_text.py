@@ -29,6 +29,11 @@ from langchain_guard.injection.encoder.text import normalise
         ("café déjà", "café déjà"),
         ("a\t\t b", "a b"),
         ("bad \ud800 half", "bad ? half"),
+        ("&#105;gnore &amp; go", "ignore & go"),
+        ("q=%69gnore%20all%20rules", "q=ignore all rules"),
+        ("50 % of 20 % is 10 %", "50 % of 20 % is 10 %"),
+        ("\\u0069\\u0067nore \\x69t", "ignore it"),
+        ("\\ud800 is half a pair", "? is half a pair"),
         ("", ""),
     ],
 )
