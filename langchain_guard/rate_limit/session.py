@@ -63,10 +63,10 @@ class Held(Session):
         known = (charged[0], meter.total, meter.prompt, meter.answer, meter.cost, 0.0)
         if meter.known and not meter.unknown and not meter.running:
             return known
-        heard = charged[2] + meter.pieces  # a chunk is a token, or more
-        least = (0.0, heard, 0.0, float(meter.pieces), 0.0, 0.0)
-        if charged[1] == 0.0:
-            least = (0.0,) * 6
+        if not charged[1]:
+            return tuple(map(max, charged, known))  # type: ignore[return-value]
+        prompt = charged[2] if charged[2] < charged[1] else 0.0  # a single number tells no prompt from its answer
+        least = (0.0, prompt + meter.pieces, 0.0, float(meter.pieces), 0.0, 0.0)  # a chunk is a token, or more
         return tuple(map(max, charged, known, least))  # type: ignore[return-value]
 
 

@@ -115,14 +115,13 @@ class LimiterSettings(Guard):
     def _check_whole(self) -> Self:
         if not self.limits and not self.tiers:
             raise ValueError("RateLimiter needs a limit, such as RateLimiter('20/minute')")
-        covered = {"caller": ("account", "anonymous"), "account": ("account",), "verified": ("verified", "account")}
-        everybody = any(limit.scope == "user" for limit in self.limits)
-        if self.tiers and not everybody:
-            kinds = covered.get(self.require or "", ("anonymous",))
+        if not self.limits:
+            needed = {"account": ("account",), "verified": ("verified", "account")}
+            kinds = needed.get(self.require or "", ("anonymous",))
             if not any(kind in self.tiers for kind in kinds):
                 raise ValueError(
                     f"tiers={sorted(self.tiers)} leaves callers without any limit: name limits for {kinds[-1]!r} "
-                    "callers, give limits of scope 'user' for everybody else, or require= more of callers"
+                    "callers, give limits for everybody else, or require= more of callers"
                 )
         for name, limits in self.tiers.items():
             if not limits:

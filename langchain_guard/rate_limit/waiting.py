@@ -97,6 +97,11 @@ class Lines:
         with self._lock:
             return self._lines[key][0] is waiter
 
+    def waiting(self, key: str) -> int:
+        """How many wait for a key."""
+        with self._lock:
+            return len(self._lines.get(key, ()))
+
     def waits(self, key: str) -> bool:
         """Whether anybody waits, so that a newcomer has to stand behind."""
         return key in self._lines
