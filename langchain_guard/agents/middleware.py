@@ -266,7 +266,9 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
     def _withheld(self, refused: Refused, request: ToolCallRequest) -> ToolMessage:
         if self.exit_behavior == "end":
             content = self._said(refused)
-        elif isinstance(refused, RateLimitExceeded | ToolDenied):
+        elif isinstance(refused, RateLimitExceeded):
+            content = f"{refused} Answer with what is there."
+        elif isinstance(refused, ToolDenied):
             content = str(refused)
         else:
             content = f"{refused.guard} withheld the result of this call. Go on without it."
@@ -302,8 +304,7 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
             return None
         verdict = Verdict(self.name, "block", (Finding(rule=used, kind="rate_limit"),), details={"limit": used})
         events.collect(verdict)
-        message = f"{self.name}: the limit {used} is used up."
-        return RateLimitExceeded(message, verdict=verdict, advice="Answer with what is there.", limit=used)
+        return RateLimitExceeded(f"The limit {used} is used up.", verdict=verdict, limit=used)
 
     def _answer(self, refused: Refused) -> AIMessage:
         return AIMessage(content=self._said(refused), response_metadata=dict(MARK))
