@@ -136,13 +136,14 @@ def _bit(point: int) -> int:
 _LETTERS = sum(1 << point | 1 << point + 32 for point in range(65, 91))
 
 
-def _any_case(mask: int) -> int:
-    """The mask with both cases of each ASCII letter; beyond ASCII, Unicode pairs letters with ASCII ones too."""
+def _any_case(mask: int, flags: int) -> int:
+    """The mask with both cases of each ASCII letter; unless told ASCII only, Unicode pairs letters beyond it with these."""
+    beyond = 0 if flags & re.ASCII else _WORD
     for point in range(65, 91):
         both = 1 << point | 1 << point + 32
         if mask & both:
-            mask |= both | _WORD
-    return mask | (_LETTERS if mask & _WORD else 0)
+            mask |= both | beyond
+    return mask | (_LETTERS if mask & _WORD and beyond else 0)
 
 
 def charset(node: Node, flags: int) -> int | None:
@@ -170,12 +171,13 @@ def charset(node: Node, flags: int) -> int | None:
                 mask |= _OTHER if high > 127 else 0
                 mask |= ((1 << min(high, 127) + 1) - 1) & ~((1 << low) - 1) if low < 128 else 0
             else:
-                mask |= _CATEGORY_MASKS[item] | (_OTHER if flags & re.ASCII and item in _NEGATED else 0)
+                beyond = _OTHER if item in _NEGATED else 0
+                mask |= (_CATEGORY_MASKS[item] & _ASCII) | beyond if flags & re.ASCII else _CATEGORY_MASKS[item]
         if negated:
             return (_ASCII & ~mask) | _beyond(value, flags)
     else:
         return None
-    return _any_case(mask) if flags & re.IGNORECASE else mask
+    return _any_case(mask, flags) if flags & re.IGNORECASE else mask
 
 
 def _beyond(items: list[tuple[Any, Any]], flags: int) -> int:

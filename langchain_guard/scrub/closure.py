@@ -23,10 +23,12 @@ that matches and swallows the rest: a value too long to hold is removed, never s
 from __future__ import annotations
 
 import re
+import string
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
-from langchain_guard.patterns import Node, children, inner_flags, ops, parse, parser
+from langchain_guard.patterns import ANY_CHAR, Node, charset, children, first, inner_flags, ops, parse, parser
 
 _AT = {
     ops.AT_BEGINNING: r"^",
@@ -46,7 +48,37 @@ _CATEGORY = {
 }
 _SINGLE = frozenset({ops.LITERAL, ops.NOT_LITERAL, ops.ANY, ops.IN})
 _REPEAT_SUFFIX = {ops.MAX_REPEAT: "", ops.MIN_REPEAT: "?", ops.POSSESSIVE_REPEAT: "+"}
+_KEPT_FLAGS = re.IGNORECASE | re.ASCII
+
+
+def _mask(characters: str) -> int:
+    return sum(1 << ord(char) for char in characters)
+
+
+TOKEN = _mask(string.ascii_letters + string.digits + "_+/=.~%:-")
+"""Characters of tokens: few words of prose are as long as a token, so one search tells that a text has none."""
+TOKEN_RUN = 15
+DIGITS = _mask(string.digits + " .-()/+") | ANY_CHAR & ~((1 << 128) - 1)
+"""Characters of numbers as people write them, and all characters beyond ASCII."""
+DIGIT_RUN = 7
+MAX_LITERALS = 24
+"""More required strings than this take longer to look for than the pattern itself."""
+
 _LOCAL_FLAGS = ((re.IGNORECASE, "i"), (re.ASCII, "a"))
+
+
+class Start(NamedTuple):
+    """One way in which a match can begin.
+
+    Attributes:
+        lead: Source of the assertions that stand before the first character.
+        hold: Source of the prefix closure from there.
+        first: The characters it can begin with, a mask as in `langchain_guard.patterns.charset`.
+    """
+
+    lead: str
+    hold: str
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +86,42 @@ class Bounded:
     """A pattern whose longest match is bounded, ready for a streaming scan.
 
     Attributes:
-        find: Finds the matches.
-        flags: Flags that `find`, `lead`, `hold` and `tail` are written for.
-        lead: Source of the assertions that stand before the first character, shared by many patterns.
-        hold: Source of the prefix closure without `lead`; "" if a match is decided as soon as it begins.
+        source: What finds the matches; see `find`.
+        flags: Flags that all sources are written for.
+        group: Number of the group named ``value``; 0 if there is none.
+        starts: Where a match could still begin or grow; () if a match is decided as soon as it begins.
         tail: Source of a character class; a run of it after a match belongs to the match. "" for none.
+        probe: Finds what a leading look-ahead asks for; without it there is no match. None if there is no such look-ahead.
+        token: Whether every match has a run of at least `TOKEN_RUN` characters of `TOKEN`.
+        digits: Whether every match has a run of at least `DIGIT_RUN` characters of `DIGITS`.
         literals: One of these stands in every match; () if none is implied by the pattern.
         nocase: Whether `literals` (in lower case) are to be looked for in lower-cased text.
         shortest: Length of the shortest match in code points.
         behind: How much text before a position decides about it, in code points.
     """
 
-    find: re.Pattern[str]
+    source: str
     flags: int
-    lead: str
-    hold: str
+    group: int
+    starts: tuple[Start, ...]
     tail: str
+    probe: re.Pattern[str] | None
+    token: bool
+    digits: bool
     literals: tuple[str, ...]
     nocase: bool
     shortest: int
     behind: int
+
+    @property
+    def find(self) -> re.Pattern[str]:
+        """Finds the matches; compiled when it is first needed."""
+        return _compiled(self.source, self.flags)
+
+
+@lru_cache(maxsize=8192)
+def _compiled(source: str, flags: int) -> re.Pattern[str]:
+    return re.compile(source, flags)
 
 
 @lru_cache(maxsize=4096)
@@ -108,18 +156,23 @@ class _Writer:
         split = 0
         while split < len(self.nodes) and _looks_back(self.nodes[split]):
             split += 1
-        lead = "".join(self.hold_assertion(node, self.flags) for node in self.nodes[:split])
-        hold = self.prefixes(self.nodes[split:], self.flags, open_end=bool(tail))
-        literals = required(self.nodes, self.flags)
-        flags = self.flags & (re.IGNORECASE | re.ASCII)
+        literals, nocase = required(self.nodes, self.flags)
+        probe = None
+        if split < len(self.nodes) and self.nodes[split][0] is ops.ASSERT:
+            ahead = self.full(list(self.nodes[split][1][1]), self.flags, capture=False)
+            probe = re.compile(ahead, self.flags & _KEPT_FLAGS)
+        flags = self.flags & _KEPT_FLAGS
         return Bounded(
-            find=re.compile(self._find_source(split), flags),
+            source=self._find_source(split),
             flags=flags,
-            lead=lead,
-            hold=hold,
+            group=max(self.value, 0),
+            starts=tuple(self.starts(self.nodes, self.flags, open_end=bool(tail))),
             tail=tail,
+            probe=probe,
+            token=_run(self.nodes, self.flags, TOKEN, self.groups).best >= TOKEN_RUN,
+            digits=_run(self.nodes, self.flags, DIGITS, self.groups).best >= DIGIT_RUN,
             literals=literals,
-            nocase=bool(self.flags & re.IGNORECASE),
+            nocase=nocase,
             shortest=self.widths[0],
             behind=_behind(self.nodes) + 1,
         )
@@ -131,7 +184,7 @@ class _Writer:
         written ``sk-(?<!\w[\s\S]{3})``, which matches the same texts.
         """
         lead, rest = self.nodes[:split], self.nodes[split:]
-        if lead and all(node[0] is not ops.AT for node in lead):
+        if lead and all(node[0] is not ops.AT for node in lead) and not _group_flags(lead, 0):
             count = 0
             while count < len(rest) and rest[count][0] is ops.LITERAL:
                 count += 1
@@ -189,6 +242,55 @@ class _Writer:
         return source if len(body) == 1 and body[0][0] in _SINGLE | {ops.SUBPATTERN} else f"(?:{source})"
 
     # Its prefixes
+
+    def starts(self, nodes: list[Node], flags: int, *, open_end: bool, lead: str = "") -> list[Start]:
+        """The ways in which a match can begin: leading alternatives apart, so that their first characters tell them."""
+        index = 0
+        while index < len(nodes) and _looks_back(nodes[index]):
+            lead += self.hold_assertion(nodes[index], flags)
+            index += 1
+        nodes = nodes[index:]
+        if not nodes:
+            return []
+        (op, value), rest = nodes[0], nodes[1:]
+        if op is ops.BRANCH:
+            return self._alternatives(children(nodes[0]), rest, flags, open_end=open_end, lead=lead)
+        if op is ops.SUBPATTERN and value[3]:
+            inside = inner_flags(nodes[0], flags)
+            body = list(value[3])
+            local = (value[1], value[2])
+            if _looks_back(body[0]):
+                lead += _scoped(self.hold_assertion(body[0], inside), flags, inside)
+                return self.starts([_group(body[1:], *local), *rest], flags, open_end=open_end, lead=lead)
+            if inside == flags:
+                return self.starts([*body, *rest], flags, open_end=open_end, lead=lead)
+            if body[0][0] is ops.BRANCH:
+                branches = [[_group([*branch, *body[1:]], *local)] for branch in children(body[0])]
+                return self._alternatives(branches, rest, flags, open_end=open_end, lead=lead)
+        hold = self.prefixes(nodes, flags, open_end=open_end)
+        return [Start(lead, hold, first(nodes, flags, self.groups)[0])] if hold else []
+
+    def _alternatives(
+        self, branches: list[list[Node]], rest: list[Node], flags: int, *, open_end: bool, lead: str
+    ) -> list[Start]:
+        """The ways to begin with one of several branches; those with the same first characters stay together."""
+        together: dict[int, list[list[Node]]] = {}
+        found: list[Start] = []
+        for branch in branches:
+            inner: Node = branch[0] if branch else (None, None)
+            while inner[0] is ops.SUBPATTERN and inner[1][3]:
+                inner = inner[1][3][0]
+            mask, empty = first(branch, flags, self.groups)
+            if empty or inner[0] is ops.BRANCH or _looks_back(inner):
+                found += self.starts([*branch, *rest], flags, open_end=open_end, lead=lead)
+            else:
+                together.setdefault(mask, []).append(branch)
+        for mask, same in together.items():
+            nodes = [*same[0], *rest] if len(same) == 1 else [(ops.BRANCH, (None, same)), *rest]
+            hold = self.prefixes(nodes, flags, open_end=open_end)
+            if hold:
+                found.append(Start(lead, hold, mask))
+        return found
 
     def prefixes(self, nodes: list[Node], flags: int, *, open_end: bool) -> str:
         """The source of the prefixes of a sequence; "" if there is none.
@@ -299,6 +401,64 @@ class _Writer:
         return found
 
 
+def _group(nodes: list[Node], add: int, remove: int) -> Node:
+    """A group that captures nothing."""
+    return ops.SUBPATTERN, (None, add, remove, nodes)
+
+
+class _Run(NamedTuple):
+    """Runs of characters of one class that every text of a sequence has: at its ends, anywhere, and throughout (or None)."""
+
+    head: int
+    end: int
+    best: int
+    whole: int | None
+
+
+def _run(nodes: list[Node], flags: int, mask: int, groups: dict[int, list[Node]]) -> _Run:
+    run = _Run(0, 0, 0, 0)
+    for node in nodes:
+        run = _joined(run, _run_of(node, flags, mask, groups))
+    return run
+
+
+def _joined(a: _Run, b: _Run) -> _Run:
+    return _Run(
+        a.head if a.whole is None else a.whole + b.head,
+        b.end if b.whole is None else a.end + b.whole,
+        max(a.best, b.best, a.end + b.head),
+        None if a.whole is None or b.whole is None else a.whole + b.whole,
+    )
+
+
+def _run_of(node: Node, flags: int, mask: int, groups: dict[int, list[Node]]) -> _Run:
+    op, value = node
+    chars = charset(node, flags)
+    if chars is not None:
+        return _Run(1, 1, 1, 1) if not chars & ~mask else _Run(0, 0, 0, None)
+    if op in _REPEAT_SUFFIX:
+        low, body = int(value[0]), _run(list(value[2]), flags, mask, groups)
+        if body.whole is not None:
+            size = low * body.whole
+            return _Run(size, size, size, size)
+        run = body if low else _Run(0, 0, 0, None)
+        return _joined(body, body) if low > 1 else run
+    if op is ops.BRANCH:
+        runs = [_run(branch, flags, mask, groups) for branch in children(node)]
+        wholes = [run.whole for run in runs]
+        return _Run(
+            min(run.head for run in runs),
+            min(run.end for run in runs),
+            min(run.best for run in runs),
+            min(whole for whole in wholes if whole is not None) if None not in wholes else None,
+        )
+    if op is ops.SUBPATTERN or op is ops.ATOMIC_GROUP:
+        return _run(children(node)[0], inner_flags(node, flags), mask, groups)
+    if op is ops.GROUPREF:
+        return _run(_texts(groups[value]), flags, mask, groups)
+    return _Run(0, 0, 0, 0)  # assertions and anchors take no text
+
+
 def _looks_back(node: Node) -> bool:
     """Whether a node is an assertion about what stands before a position, or right at it."""
     return node[0] is ops.AT or (node[0] in {ops.ASSERT, ops.ASSERT_NOT} and node[1][0] < 0)
@@ -400,32 +560,36 @@ def _behind(nodes: list[Node]) -> int:
     return reach
 
 
-def required(nodes: list[Node], flags: int) -> tuple[str, ...]:
-    """Strings of which at least one stands in every match; () if the pattern implies none.
+def required(nodes: list[Node], flags: int) -> tuple[tuple[str, ...], bool]:
+    """Strings of which at least one stands in every match, and whether they are to be looked for in lower case.
 
-    The best set is the one whose shortest string is longest. Case-insensitive letters are given in lower case.
+    The best set is the one whose shortest string is longest; () if the pattern implies none. Letters beyond ASCII that
+    are compared without case are never part of one.
     """
-    candidates: list[tuple[str, ...]] = []
+    candidates: list[tuple[tuple[str, ...], bool]] = []
+    lower = bool(flags & re.IGNORECASE)
     run = ""
     for node in [*nodes, (None, None)]:
         op, value = node
-        if op is ops.LITERAL and (value < 128 or not flags & re.IGNORECASE):
-            run += chr(value).lower() if flags & re.IGNORECASE else chr(value)
+        if op is ops.LITERAL and (value < 128 or not lower):
+            run += chr(value).lower() if lower else chr(value)
             continue
         if run:
-            candidates.append((run,))
+            candidates.append(((run,), lower))
             run = ""
         if op is ops.SUBPATTERN or op is ops.ATOMIC_GROUP:
-            inside = inner_flags(node, flags)
-            same_case = (inside ^ flags) & re.IGNORECASE == 0
-            candidates.append(required(children(node)[0], inside) if same_case else ())
+            candidates.append(required(children(node)[0], inner_flags(node, flags)))
         elif op in _REPEAT_SUFFIX and value[0] > 0:
             candidates.append(required(list(value[2]), flags))
         elif op is ops.BRANCH:
             parts = [required(branch, flags) for branch in children(node)]
-            candidates.append(tuple(sorted({text for part in parts for text in part})) if all(parts) else ())
+            if all(texts for texts, _ in parts):
+                folded = any(nocase for _, nocase in parts)
+                texts = {text.lower() if folded else text for texts, _ in parts for text in texts}
+                if len(texts) <= MAX_LITERALS:
+                    candidates.append((tuple(sorted(texts)), folded))
     return max(
-        (found for found in candidates if found),
-        key=lambda found: (min(len(text) for text in found), -len(found)),
-        default=(),
+        (found for found in candidates if found[0]),
+        key=lambda found: (min(len(text) for text in found[0]), -len(found[0])),
+        default=((), False),
     )

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_guard.scrub.closure import Bounded, bounded
+from langchain_guard.scrub.closure import DIGIT_RUN, TOKEN_RUN, Bounded, bounded
 from langchain_guard.streaming import Span
 
 if TYPE_CHECKING:
@@ -41,18 +41,27 @@ class Search(NamedTuple):
 
 
 class _Part(NamedTuple):
+    """What `PatternFinder.spans` needs of one bounded pattern."""
+
     shortest: int
     order: int
-    bounded: Bounded
+    token: bool
+    digits: bool
     literals: tuple[str, ...]
     nocase: bool
-    search: Search
-    check: Callable[[str], bool] | None
-    tail: re.Pattern[str] | None
+    probe: re.Pattern[str] | None
+    piece: Bounded
     group: int
+    check: Callable[[str], bool] | None
+    search: Search
+    tail: re.Pattern[str] | None
+    ascii_only: bool
 
 
 _Found = tuple[int, int, int, _Part, int, int]
+_TOKENS = re.compile(rf"[A-Za-z0-9_+/=.~%:-]{{{TOKEN_RUN}}}")
+_DIGITS = re.compile(rf"[0-9 .()/+\x80-\U0010ffff-]{{{DIGIT_RUN}}}")
+_NARROW = 8  # a way to begin with at most so many characters is looked for by its first character
 
 
 class PatternFinder:
@@ -64,51 +73,94 @@ class PatternFinder:
 
     def __init__(self, searches: Iterable[Search]) -> None:
         parts: list[_Part] = []
+        pieces: list[Bounded] = []
         for search in searches:
             for index, piece in enumerate(bounded(search.pattern, search.longest)):
-                tail = re.compile(f"(?:{piece.tail})*", piece.flags) if piece.tail else None
-                check = search.check if index == 0 else None
-                group = piece.find.groupindex.get("value", 0)
+                pieces.append(piece)
                 parts.append(
-                    _Part(piece.shortest, len(parts), piece, piece.literals, piece.nocase, search, check, tail, group)
+                    _Part(
+                        piece.shortest,
+                        len(parts),
+                        piece.token,
+                        piece.digits,
+                        piece.literals,
+                        piece.nocase,
+                        piece.probe,
+                        piece,
+                        piece.group,
+                        search.check if index == 0 else None,
+                        search,
+                        re.compile(f"(?:{piece.tail})*", piece.flags) if piece.tail else None,
+                        bool(piece.flags & re.ASCII),
+                    )
                 )
-        self.behind = max((part.bounded.behind for part in parts), default=1)
-        self._holds = [re.compile(source, flags) for flags, source in _holds(part.bounded for part in parts)]
+        self.behind = max((piece.behind for piece in pieces), default=1)
+        self._pieces = pieces
+        self._held: tuple[_Patterns, dict[str, _Patterns], _Patterns] | None = None
         self._parts = sorted(parts, key=lambda part: part[:2])
         self._lengths = [part.shortest for part in self._parts]
+
+    def prepare(self) -> tuple[_Patterns, dict[str, _Patterns], _Patterns]:
+        """Compile what `hold` needs, which takes a moment, before the first piece of a text arrives."""
+        if self._held is None:
+            self._held = _holds(self._pieces)
+        return self._held
 
     def hold(self, text: str, start: int) -> int:
         """The first position at or after `start` whose match could depend on text to come."""
         first = len(text)
-        for pattern in self._holds:
+        wide, narrow, beyond = self._held or self.prepare()
+        for pattern in wide:
             match = pattern.search(text, start)
             if match is not None and match.start() < first:
                 first = match.start()
+        for position in range(start, first):
+            char = text[position]
+            for pattern in narrow.get(char, ()) if char < "\x80" else beyond:
+                if pattern.match(text, position) is not None:
+                    return position
         return first
 
     def spans(self, text: str, start: int, stop: int) -> list[Span]:
         """The matches that begin in ``[start, stop)``, sorted by start and then longest first."""
+        parts = self._parts[: bisect_right(self._lengths, len(text) - start)]
+        if not parts:
+            return []
         found: list[_Found] = []
         lower: str | None = None
-        for part in self._parts[: bisect_right(self._lengths, len(text) - start)]:
-            if part.literals:
-                if part.nocase:
-                    # Beyond ASCII, Unicode pairs some letters with ASCII ones: there the pattern itself is asked.
-                    if lower is None:
-                        lower = text.lower() if text.isascii() else ""
-                    if lower and not any(literal in lower for literal in part.literals):
+        no_tokens = _TOKENS.search(text, start) is None
+        no_digits = _DIGITS.search(text, start) is None
+        for part in parts:
+            if (part[2] and no_tokens) or (part[3] and no_digits):
+                continue
+            _, order, _, _, literals, nocase, probe, piece, group, check, _, _, ascii_only = part
+            if literals:
+                if not nocase:
+                    where = text
+                elif ascii_only or text.isascii():
+                    where = lower = text.lower() if lower is None else lower
+                else:
+                    where = ""  # beyond ASCII, Unicode pairs some letters with ASCII ones: the pattern itself is asked
+                if where:
+                    for literal in literals:
+                        if literal in where:
+                            break
+                    else:
                         continue
-                elif not any(text.find(literal, start) >= 0 for literal in part.literals):
-                    continue
-            check, search, group = part.check, part.bounded.find.search, part.group
-            position = start
-            while (match := search(text, position)) is not None and match.start() < stop:
+            if probe is not None and probe.search(text, start) is None:
+                continue
+            search, position = piece.find.search, start
+            while (match := search(text, position)) is not None:
                 begin, end = match.span()
-                if check is None or check(match.group(group)):
-                    found.append((begin, -end, part.order, part, *match.span(group)))
+                if begin >= stop:
+                    break
+                if check is None or check(match[group]):
+                    found.append((begin, -end, order, part, *match.span(group)))
                     position = end
                 else:
                     position = begin + 1
+        if not found:
+            return []
         found.sort(key=_place)
         return [
             Span(begin, -end, first, last, part.search.rule, part.search.kind, part.search.action, part.tail)
@@ -120,15 +172,35 @@ def _place(found: _Found) -> tuple[int, int, int]:
     return found[:3]
 
 
-def _holds(pieces: Iterable[Bounded]) -> list[tuple[int, str]]:
-    """Per set of flags one expression that finds where a match of any piece could still begin or grow."""
-    table: dict[int, dict[str, list[str]]] = {}
+_Patterns = tuple[re.Pattern[str], ...]
+_Sources = dict[int, dict[str, dict[str, None]]]  # by flags, by lead: holds in order
+_ASCII = (1 << 128) - 1
+
+
+def _holds(pieces: Iterable[Bounded]) -> tuple[_Patterns, dict[str, _Patterns], _Patterns]:
+    """Expressions that find where a match could still begin or grow.
+
+    Returns:
+        Those to search for; by first character, those to try there; and those to try at any character beyond ASCII.
+    """
+    wide: _Sources = {}
+    narrow: dict[int, _Sources] = {}
     for piece in pieces:
-        if piece.hold:
-            bodies = table.setdefault(piece.flags, {}).setdefault(piece.lead, [])
-            if piece.hold not in bodies:
-                bodies.append(piece.hold)
-    return [
-        (flags, "(?:" + "|".join(f"{lead}(?:{'|'.join(bodies)})" for lead, bodies in leads.items()) + r")\Z")
+        for start in piece.starts:
+            many = (start.first & _ASCII).bit_count() > _NARROW
+            sources = wide if many else narrow.setdefault(start.first, {})
+            sources.setdefault(piece.flags, {}).setdefault(start.lead, {})[start.hold] = None
+    table: dict[str, _Patterns] = {}
+    for first, sources in narrow.items():
+        patterns = _compiled(sources)
+        chars = [chr(point) for point in range(128) if first >> point & 1]
+        for char in [*chars, *([""] if first & ~_ASCII else [])]:
+            table[char] = (*table.get(char, ()), *patterns)
+    return _compiled(wide), table, table.get("", ())
+
+
+def _compiled(table: _Sources) -> _Patterns:
+    return tuple(
+        re.compile("(?:" + "|".join(f"{lead}(?:{'|'.join(holds)})" for lead, holds in leads.items()) + r")\Z", flags)
         for flags, leads in table.items()
-    ]
+    )

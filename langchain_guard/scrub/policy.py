@@ -233,7 +233,7 @@ class ScrubPolicy:
     ) -> None:
         self._plan, self._recognizers = what, recognizers
         self._key, self._vault, self._scope = key, vault, scope
-        patterns = _finder(what.searches)
+        patterns = self._patterns = _finder(what.searches)
         self._system: Finder = patterns
         self._finder: Finder = Finders((patterns, *finders)) if finders else patterns
 
@@ -251,6 +251,7 @@ class ScrubPolicy:
         """Judge a text as it arrives; None with recognizers, which need all of it."""
         if self._recognizers:
             return None
+        self._patterns.prepare()
         return TextScanner(self._system if source == "system" else self._finder, self._plan, self._render)
 
     def _render(self, text: str, span: Span, exact: bool) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Letters of names: ASCII, Latin with marks, Greek, Cyrillic. Not CJK, where no space parts a name from the text before it.
 _L = "A-Za-z\u00c0-\u024f\u0370-\u052f"
-_AT = r"(?:[@＠]|%40|\\u0040|&#(?:0{0,4}64|x0{0,4}40);|&commat;)"
+_AT = r"(?:@|＠|%40|\\u0040|&#(?:0{0,4}64|x0{0,4}40);|&commat;)"
 _SPACE = "[ \u00a0\u2009\u202f]"
 _GAP = "[ \u00a0\u2010-\u2013.-]"
 

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import Field
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = r"\[[A-Z][A-Z0-9_-]{0,63}_[1-9][0-9]{0,8}\]"
 _SHAPE = re.compile(_PLACEHOLDER)
-_PLACEHOLDERS = PatternFinder([Search("placeholder", "placeholder", "redact", _PLACEHOLDER)])
 _SHARED = ""
 
 
@@ -256,4 +256,9 @@ class _Quiet(SpanScanner):
     """Restoring is no finding: the verdict says allow."""
 
     def __init__(self, render: Callable[[str, Span, bool], str]) -> None:
-        super().__init__(_PLACEHOLDERS, render)
+        super().__init__(_placeholders(), render)
+
+
+@lru_cache(maxsize=1)
+def _placeholders() -> PatternFinder:
+    return PatternFinder([Search("placeholder", "placeholder", "redact", _PLACEHOLDER)])
