@@ -265,6 +265,7 @@ class Listener(BaseCallbackHandler):
         self.ends: list[Any] = []
         self.events: list[Any] = []
         self.customs: list[Any] = []
+        self.custom_runs: list[Any] = []
         self.errors: list[BaseException] = []
         self.partials: list[Any] = []
         self.started: list[dict[str, Any]] = []
@@ -292,8 +293,9 @@ class Listener(BaseCallbackHandler):
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         self.events.append(event)
 
-    def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+    def on_custom_event(self, name: str, data: Any, *, run_id: Any, **kwargs: Any) -> None:
         self.customs.append(data)
+        self.custom_runs.append(run_id)
 
     def heard(self) -> list[list[Any]]:
         """Everything, in groups that can be joined."""

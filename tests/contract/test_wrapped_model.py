@@ -6,6 +6,7 @@ import contextlib
 import io
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from kit import (
@@ -27,12 +28,14 @@ from kit import (
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.globals import set_debug
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.context import register_configure_hook
 from small_guards import Block, Redact
 
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import ScriptedServer
+from support import collect, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,14 +210,28 @@ def test_debug_output_has_the_guarded_text(server, name, way):
     holds(check, Redact().wrap(plain), plain)
 
 
-@every_model
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
-def test_the_verdict_is_an_event_of_the_run(server, name, way):
+@pytest.mark.parametrize(("name", "way"), [call for call in EVERY_CALL if "generate" not in call[1]])
+def test_the_verdict_is_an_event_of_the_models_own_run(server, name, way):
     listener = Listener()
     WAYS[way](Redact().wrap(build(name, server)), "hi", {"callbacks": [listener]})
-    if listener.customs:  # a direct call of a stream has no run that the seam could send from
-        (verdict,) = listener.customs
-        assert (verdict["guard"], verdict["action"], len(verdict["findings"])) == ("Redact", "redact", 2)
+    assert sorted(listener.custom_runs) == sorted(start["run_id"] for start in listener.started)
+    assert {(v["guard"], v["action"], len(v["findings"])) for v in listener.customs} == {("Redact", "redact", 2)}
+
+
+def test_the_verdict_of_a_model_in_a_chain_is_in_its_events(server):
+    chain = ChatPromptTemplate.from_template("{text}") | Redact().wrap(build("chat", server))
+    events = run(collect(chain.astream_events({"text": "hi"}, version="v2")))
+    (verdict,) = [event for event in events if event["event"] == "on_custom_event"]
+    (start,) = [event for event in events if event["event"] == "on_chat_model_start"]
+    assert verdict["name"] == "langchain_guard.verdict"
+    assert (verdict["run_id"], verdict["parent_ids"]) == (start["run_id"], start["parent_ids"])
+
+
+def test_a_run_id_of_the_caller_is_the_models(server):
+    for way in ("invoke", "ainvoke", "stream", "astream"):
+        listener, run_id = Listener(), uuid4()
+        WAYS[way](Redact().wrap(build("streams", server)), "hi", {"callbacks": [listener], "run_id": run_id})
+        assert [start["run_id"] for start in listener.started] == listener.custom_runs == [run_id]
 
 
 # -- 3. what the model tells beside its text

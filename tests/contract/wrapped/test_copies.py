@@ -22,8 +22,8 @@ from langchain_core.load import dumpd, load
 from langchain_openai import ChatOpenAI
 from small_guards import Redact
 
-from langchain_guard.wrap import GuardedModel
 from langchain_guard.testing import ScriptedChatModel, ScriptedServer
+from langchain_guard.wrap import GuardedModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,11 +14,12 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from small_guards import Block, Redact
 from watching import Asks, Watch
 
 from langchain_guard import OutputBlocked, Refused
+from langchain_guard.runnable import Guard, Session
 from support import collect, run
 
 if TYPE_CHECKING:
@@ -161,6 +162,59 @@ def test_a_completion_model_that_does_not_stream_says_so(name):
     assert (len(seen) == 1) == (name == "whole")
 
 
+@every_model
+@every_way
+def test_the_verdict_is_an_event_of_the_completions_own_run(name, way):
+    listener = Listener()
+    WAYS[way](Redact().wrap(MODELS[name]()), "hi", {"callbacks": [listener]})
+    assert listener.custom_runs == [start["run_id"] for start in listener.started]
+    assert [verdict["action"] for verdict in listener.customs] == ["redact"]
+
+
+class Hears(Session):
+    """Keeps what a model says that it used."""
+
+    def __init__(self, value: Any, heard: list[Any]) -> None:
+        super().__init__(value)
+        self.heard = heard
+
+    def answered(self, message: Any) -> None:
+        self.heard.append(message)
+
+
+class Listens(Guard):
+    _heard: list[Any] = PrivateAttr(default_factory=list)
+
+    def _open(self, value: Any, call: Any) -> Session:
+        return Hears(value, self._heard)
+
+    async def _aopen(self, value: Any, call: Any) -> Session:
+        return self._open(value, call)
+
+
+class Meters(Completes):
+    def _generate(self, prompts: list[str], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> LLMResult:
+        usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+        output = {"model_name": "meters", "token_usage": usage}
+        return LLMResult(generations=[[Generation(text=TEXT)] for _ in prompts], llm_output=output)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_a_session_is_told_what_a_completion_used(way):
+    guard = Listens()
+    WAYS[way](guard.wrap(Meters()), "hi", {})
+    (message,) = guard._heard
+    assert message.text == TEXT
+    assert message.usage_metadata == {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+    assert message.response_metadata == {"model_name": "meters"}
+
+
+def test_a_session_is_told_the_pieces_of_a_streamed_completion():
+    guard = Listens()
+    list(guard.wrap(Completes()).stream("hi"))
+    assert "".join(message.text for message in guard._heard) == TEXT
+
+
 @pytest.fixture
 def cache() -> Iterator[InMemoryCache]:
     cache = InMemoryCache()
@@ -234,7 +288,7 @@ FOUND = [Document(GUARDED, metadata={"source": f"{MARK}.txt"}, id="1"), Document
 RETRIEVER_WAYS = ("invoke", "ainvoke", "batch", "abatch", "stream", "astream")
 
 
-class Hears(Listener):
+class RetrieverListener(Listener):
     """Listens to retrievers."""
 
     def on_retriever_start(self, serialized: Any, query: str, **kwargs: Any) -> None:
@@ -250,7 +304,7 @@ class Hears(Listener):
 @pytest.mark.parametrize("way", RETRIEVER_WAYS)
 def test_documents_are_guarded_for_caller_and_listeners(way):
     def check(retriever: Any) -> None:
-        listener = Hears()
+        listener = RetrieverListener()
         (found,) = WAYS[way](retriever, "hi", {"callbacks": [listener]})
         assert found == FOUND
         assert len(listener.started) == len(listener.ends) == 1
@@ -261,7 +315,7 @@ def test_documents_are_guarded_for_caller_and_listeners(way):
 
 @pytest.mark.parametrize("way", RETRIEVER_WAYS)
 def test_documents_with_a_secret_are_blocked(way):
-    listener = Hears()
+    listener = RetrieverListener()
     with pytest.raises(OutputBlocked):
         WAYS[way](Block().wrap(Finds()), "hi", {"callbacks": [listener]})
     assert [type(error) for error in listener.errors] == [OutputBlocked]
@@ -302,7 +356,7 @@ class FindsByAsking(Finds):
 
 
 def test_what_a_retriever_runs_inside_stays_its_child():
-    listener = Hears()
+    listener = RetrieverListener()
     Redact().wrap(FindsByAsking(inner=Redact().wrap(Finds()))).invoke("hi", {"callbacks": [listener]})
     outer, inner = listener.started
     assert outer.get("parent_run_id") is None
