@@ -19,10 +19,11 @@ SENTENCE = (
 SIZES = (200, 2_000, 20_000)
 
 FRESH = """
-import resource, time
+import re, time
+from pathlib import Path
 from langchain_guard.injection.encoder import EncoderDetector
 import langchain_guard.injection.linear
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # Linux
 detector = EncoderDetector()
 before, began, cpu = peak(), time.perf_counter(), time.process_time()
 detector.score(["What is the capital of France?"], "user")

@@ -57,7 +57,10 @@ class _Graph:
 
 
 def build_graph(weights: Mapping[str, NDArray[np.float32]], heads: int, epsilon: float) -> Any:
-    """The encoder as an ONNX model: ``embeddings`` (batch, tokens, width), ``mask`` (batch, tokens) -> ``logits`` (batch,)."""
+    """The encoder as an ONNX model: ``embeddings`` (batch, tokens, width) -> ``logits`` (batch,).
+
+    There is no mask: a call holds windows of one length (see ``runtime``).
+    """
     from onnx import TensorProto, helper  # noqa: PLC0415 - an extra
 
     g = _Graph()
@@ -72,25 +75,23 @@ def build_graph(weights: Mapping[str, NDArray[np.float32]], heads: int, epsilon:
     rows = g.add("Slice", "rows", g.constant("positions", weights["positions"]), zero, tokens, zero)
     x = g.add("Add", "placed", "embeddings", rows)
     x = g.norm("embedded", x, weights["norm.weight"], weights["norm.bias"], epsilon)
-    unseen = g.add("Sub", "unseen", "mask", g.constant("one", np.array(1, np.float32)))
-    unseen = g.add("Mul", "unseen.large", unseen, g.constant("large", np.array(1e4, np.float32)))
-    unseen = g.add("Unsqueeze", "unseen.bias", unseen, integers("axes", 1, 2))
     by_head, joined = integers("by_head", 0, 0, 3 * heads, size), integers("joined", 0, 0, width)
-    scale = g.constant("scale", np.array(size**-0.5, np.float32))
+    bounds = [integers(f"bound{i}", i * heads) for i in range(4)]
+    scale = np.array([size**-0.5], np.float32)
     layers = sum(name.endswith(".q.w") for name in weights)
     for n in range(layers):
-        stacked = [np.concatenate([weights[f"{n}.{part}.{kind}"] for part in "qkv"]) for kind in "wb"]
-        together = g.linear(f"{n}.qkv", x, *stacked)
-        together = g.add("Reshape", f"{n}.heads", together, by_head)
+        # One product for query, key and value; the scale of the query is part of its weights.
+        weight, bias = (
+            np.concatenate([weights[f"{n}.q.{kind}"] * scale, weights[f"{n}.k.{kind}"], weights[f"{n}.v.{kind}"]])
+            for kind in "wb"
+        )
+        together = g.add("Reshape", f"{n}.heads", g.linear(f"{n}.qkv", x, weight, bias), by_head)
         together = g.add("Transpose", f"{n}.turned", together, perm=[0, 2, 1, 3])
-        bounds = [integers(f"{n}.bound{i}", i * heads) for i in range(4)]
         query, key, value = (
             g.add("Slice", f"{n}.{part}", together, bounds[i], bounds[i + 1], one) for i, part in enumerate("qkv")
         )
-        scaled = g.add("Mul", f"{n}.scaled", query, scale)
         turned = g.add("Transpose", f"{n}.kt", key, perm=[0, 1, 3, 2])
-        likeness = g.add("Add", f"{n}.masked", g.add("MatMul", f"{n}.likeness", scaled, turned), unseen)
-        shares = g.add("Softmax", f"{n}.shares", likeness, axis=-1)
+        shares = g.add("Softmax", f"{n}.shares", g.add("MatMul", f"{n}.likeness", query, turned), axis=-1)
         seen = g.add("Transpose", f"{n}.seen", g.add("MatMul", f"{n}.mixed", shares, value), perm=[0, 2, 1, 3])
         seen = g.add("Reshape", f"{n}.seen.joined", seen, joined)
         attended = g.linear(f"{n}.ao", seen, weights[f"{n}.ao.w"], weights[f"{n}.ao.b"])
@@ -99,10 +100,7 @@ def build_graph(weights: Mapping[str, NDArray[np.float32]], heads: int, epsilon:
         inner = g.add("Gelu", f"{n}.gelu", g.linear(f"{n}.fi", x, weights[f"{n}.fi.w"], weights[f"{n}.fi.b"]))
         x = g.add("Add", f"{n}.deep", x, g.linear(f"{n}.fo", inner, weights[f"{n}.fo.w"], weights[f"{n}.fo.b"]))
         x = g.norm(f"{n}.oln", x, weights[f"{n}.oln.w"], weights[f"{n}.oln.b"], epsilon)
-    weight = g.add("Unsqueeze", "weight", "mask", integers("last", 2))
-    total = g.add("ReduceSum", "total", g.add("Mul", "weighted", x, weight), one, keepdims=0)
-    count = g.add("ReduceSum", "count", "mask", one, keepdims=1)
-    pooled = g.add("Div", "pooled", total, count)
+    pooled = g.add("ReduceMean", "pooled", x, one, keepdims=0)
     # A product and a sum, not a matrix product: the head stays in float32.
     spread = g.add("Mul", "spread", pooled, g.constant("head.w", weights["head.w"]))
     summed = g.add("ReduceSum", "summed", spread, one, keepdims=0)
@@ -110,10 +108,7 @@ def build_graph(weights: Mapping[str, NDArray[np.float32]], heads: int, epsilon:
     graph = helper.make_graph(
         g.nodes,
         "langchain_guard_injection_encoder",
-        [
-            helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["batch", "tokens", width]),
-            helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", "tokens"]),
-        ],
+        [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["batch", "tokens", width])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch"])],
         g.weights,
     )

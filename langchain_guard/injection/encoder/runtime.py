@@ -105,10 +105,7 @@ class Encoder:
         """
         import numpy as np  # noqa: PLC0415 - loaded at the first score
 
-        ids = np.array([window])
-        outputs = self._session.run(
-            ["logits"], {"embeddings": self._embed(ids), "mask": np.ones(ids.shape, np.float32)}
-        )
+        outputs = self._session.run(["logits"], {"embeddings": self._embed(np.array([window]))})
         return float(outputs[0][0])
 
     def _embed(self, ids: NDArray[Any]) -> NDArray[Any]:

@@ -66,6 +66,7 @@ class Recipe:
     smoothing: float = 0.02
     weight_decay: float = 0.01
     clip: float = 1.0
+    frozen: int = 0
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ def train_encoder(
     shuffler = random.Random(recipe.seed + 1)  # noqa: S311 - not for secrets
     tokenizer = pretrained.build_tokenizer(base.pieces, base.scores, base.unk)
     prefixes = {document: tokenizer.encode(text).ids for document, text in PREFIX.items()}
-    weights = initial_weights(base, recipe.seed)
+    weights = initial_weights(base, recipe.seed, recipe.frozen)
     if start is not None:
         with torch.no_grad():
             for name, tensor in weights.items():
@@ -290,6 +291,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=Path, nargs="*", default=[], help="held_out.jsonl of folds, for the thresholds")
     parser.add_argument("--start", type=Path, help="weights.npz of an earlier run over the same sources, to go on from")
     parser.add_argument("--rate", type=float, default=defaults.learning_rate, help="learning rate of the layers")
+    parser.add_argument("--frozen", type=int, default=0, help="bottom layers that do not learn")
     parser.add_argument("--samples", type=int, default=defaults.samples)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--vocabulary", type=int, default=defaults.vocabulary)
@@ -314,6 +316,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         vocabulary=options.vocabulary,
         learning_rate=options.rate,
         head_rate=10 * options.rate,
+        frozen=options.frozen,
     )
     rows = read_rows(options.data)
     use = shippable(options.licences)
