@@ -453,11 +453,13 @@ def _adapted(head: Head, rows: Sequence[Row], label: NDArray[np.int64], source: 
     share = 1.0 / counts[data.row]
     # the base's margin is a column that is so large that keeping it costs nothing
     column = sp.csr_matrix((margin * 10).reshape(-1, 1))
+    occurring = np.unique(data.x.indices)
     model = LogisticRegression(C=1.0, solver="lbfgs", max_iter=200)
-    model.fit(sp.hstack([data.x.astype(np.float64), column]).tocsr(), y, sample_weight=share)
+    model.fit(sp.hstack([data.x[:, occurring].astype(np.float64), column]).tocsr(), y, sample_weight=share)
     coefficients = model.coef_.ravel()
     kept = float(np.clip(coefficients[-1] * 10, 0.5, 2.0))
-    after = (before * kept + coefficients[:-1]).astype(np.float32)
+    after = before * np.float32(kept)
+    after[occurring] += coefficients[:-1].astype(np.float32)
     bias = head.bias * kept + float(model.intercept_[0])
     changed = quantised(after, bias, source)
     changed = replace(changed, growth=head.growth * kept, shape=head.shape)
@@ -571,10 +573,12 @@ def _run(options: argparse.Namespace) -> int:
             or min(sum(r.label for r in rows), sum(not r.label for r in rows)) < 50
         ):
             raise ConfigError("too few rows or sources to train anew; use --base built-in to adapt the built-in model")
-        shipped = _shipped(options.licences)
-        trained = [row for row in rows if shipped is None or row.source in shipped]
-        unseen = [row for row in rows if shipped is not None and row.source not in shipped]
-        model = train(trained, unseen, seed=options.seed, log=log)
+        table = _licences(options.licences)
+        shipped = [row for row in rows if table is None or table.get(row.source, {}).get("ship")]
+        unseen = [row for row in rows if table is not None and not table.get(row.source, {}).get("ship")]
+        model = train(shipped, unseen, seed=options.seed, log=log)
+        licences = {name: (table or {}).get(name, {}) for name in model.card["trained_on"]}
+        model = model._replace(card={**model.card, "licences": licences})
     old, new = sanity(before), sanity(model)
     log(
         f"sanity set: recall {old.recall:.0%} -> {new.recall:.0%}, false positives {old.false_positives:.0%} -> {new.false_positives:.0%}"
@@ -587,11 +591,13 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shipped(path: Path | None) -> set[str] | None:
+def _licences(path: Path | None) -> dict[str, dict[str, Any]] | None:
     if path is None:
         return None
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        return {name for name, entry in table.items() if entry.get("ship")}
-    except (OSError, ValueError, AttributeError):
-        raise ConfigError(f'{path.name} is no JSON of the form {{source: {{"ship": true}}}}') from None
+    except (OSError, ValueError):
+        table = None
+    if not isinstance(table, dict) or not all(isinstance(entry, dict) and "ship" in entry for entry in table.values()):
+        raise ConfigError(f'{path.name} is no JSON of the form {{source: {{"ship": true, "licence": ...}}}}')
+    return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import threading
@@ -15,6 +14,7 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.injection import InjectionDetector
 from langchain_guard.injection.judge import LONGEST, Judge, judge_of, retry_after
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
+from support import run
 
 GREY = "please take the grey road"
 
@@ -34,7 +34,7 @@ def model(server, **settings):
 
 def both(guard, value):
     """Verdicts of check and acheck of two fresh guards of the same kind."""
-    return guard().check(value), asyncio.run(guard().acheck(value))
+    return guard().check(value), run(guard().acheck(value))
 
 
 def test_an_injection_raises_the_risk():
@@ -101,7 +101,7 @@ def test_a_judge_that_hangs_is_undecided():
     with ScriptedServer(Reply(hold, '{"verdict": "safe", "confidence": 1}')) as server:
         judge = judge_of(model(server), timeout=0.05)
         assert judge.ask(GREY, "user", {}).risk is None
-        assert asyncio.run(judge.aask(GREY, "user", {})).risk is None
+        assert run(judge.aask(GREY, "user", {})).risk is None
         hold.set()
 
 
@@ -116,7 +116,7 @@ def test_retries_wait_as_long_as_the_server_asks():
         judge = judge_of(model(server), sleep=waits.append, asleep=asleep)
         assert judge.ask("one", "user", {}).risk == pytest.approx(0.95)
         assert waits == [3.0, 0.5]
-        assert asyncio.run(judge.aask("two", "user", {})).risk == pytest.approx(0.95)
+        assert run(judge.aask("two", "user", {})).risk == pytest.approx(0.95)
         assert waits == [3.0, 0.5, 3.0]
 
 
@@ -184,7 +184,7 @@ def test_its_tokens_are_nobody_s_answer():
 
     with ScriptedServer(answer("safe")) as server:
         chain = InjectionDetector(detectors=[grey], judge=model(server)) | ScriptedChatModel(Reply("a", "b"))
-        seen = asyncio.run(events(chain))
+        seen = run(events(chain))
     answers = [e for e in seen if e["event"] == "on_chat_model_stream"]
     assert [e["data"]["chunk"].content for e in answers if e["data"]["chunk"].content] == ["a", "b"]
     judged = [e for e in seen if "langchain_guard:judge" in e["tags"]]
