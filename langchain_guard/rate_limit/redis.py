@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 _SECONDS = 1e6
 """Microseconds: the server's scripts count in them."""
-_AT_A_TIME = 64
+_AT_A_TIME = 16
 """Most calls of one event loop that are under way at a time; the others wait for a free connection."""
 
 

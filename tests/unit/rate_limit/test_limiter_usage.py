@@ -132,7 +132,7 @@ def test_concurrent_calls_cannot_spend_what_is_reserved(clock: ManualClock) -> N
 
         chain = limiter.wrap(RunnableLambda(slow))
         tasks = [asyncio.create_task(chain.ainvoke("x", ME)) for _ in range(5)]
-        done, _ = await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait(tasks, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
         gate.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -405,7 +405,7 @@ def test_a_budget_that_is_spent_stops_every_call(clock: ManualClock) -> None:
 def test_wrap_says_which_price_is_missing() -> None:
     with pytest.raises(ConfigError, match="prices="):
         RateLimiter("$1/day").wrap(ScriptedChatModel("a"))
-    with pytest.raises(ConfigError, match="'scripted'.*small"):
+    with pytest.raises(ConfigError, match=r"'scripted'.*small"):
         RateLimiter("$1/day", prices={"small": (1, 1)}).wrap(chat_openai_like())
     RateLimiter("$1/day", prices={"small": (1, 1)}, unknown_model="dearest").wrap(chat_openai_like())
     RateLimiter("$1/day").hit("u1", cost=0.5)

@@ -33,6 +33,15 @@ class Watched(ManualClock):
         self.sleep(seconds)
 
 
+async def in_line(limiter: RateLimiter, number: int) -> None:
+    """Until so many wait for u1."""
+    for _ in range(10_000):
+        if limiter.store.local.lines.waiting("u1") >= number:
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("nobody waits")
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 @pytest.mark.parametrize("form", ["link", "wrap"])
 def test_one_exact_sleep_per_admission(form: str, asynchronous: bool) -> None:
@@ -160,9 +169,8 @@ def test_tasks_are_served_in_the_order_they_came_and_the_loop_runs_on() -> None:
 
     async def work() -> int:
         ticks, tasks = 0, [asyncio.create_task(call(name)) for name in range(20)]
-        while not all(task.done() for task in tasks):
+        while (await asyncio.wait(tasks, timeout=0.005))[1]:
             ticks += 1
-            await asyncio.sleep(0.005)
         return ticks
 
     assert run(work()) > 20
@@ -214,8 +222,7 @@ def test_a_cancelled_waiter_gives_its_place_back() -> None:
         async with limiter.reserve("u1"):
             tasks = [asyncio.create_task(call(name)) for name in range(6)]
             await asyncio.sleep(0)
-            while limiter.store.local.lines.waiting("u1") < 6:
-                await asyncio.sleep(0)
+            await in_line(limiter, 6)
             for gone in (0, 3):
                 tasks[gone].cancel()
             await asyncio.sleep(0)
@@ -257,11 +264,9 @@ def test_threads_and_tasks_stand_in_one_line() -> None:
         thread = threading.Thread(target=thread_call)
         async with limiter.reserve("u1"):
             thread.start()
-            while lines.waiting("u1") < 1:
-                await asyncio.sleep(0.001)
+            await in_line(limiter, 1)
             task = asyncio.create_task(task_call())
-            while lines.waiting("u1") < 2:
-                await asyncio.sleep(0.001)
+            await in_line(limiter, 2)
         await task
         thread.join()
 
