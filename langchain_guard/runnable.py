@@ -8,6 +8,8 @@ consumer leaves or a guard refuses.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import logging
 from contextlib import aclosing, contextmanager
 from importlib.metadata import version
@@ -243,7 +245,7 @@ class Guard(RunnableSerializable[Any, Any]):
 
         Args:
             runnable: A chat model (or a bound or configured one), which comes back as a chat model whose own events
-                and traces carry only guarded text; a completion model or a retriever, likewise; or any other
+                and traces carry only guarded text; a completion model, a retriever or a tool, likewise; or any other
                 Runnable, function or dict, which comes back as one guarded run around it.
 
         Raises:
@@ -353,7 +355,8 @@ class Guard(RunnableSerializable[Any, Any]):
 
     def _fingerprint(self) -> str:
         """What tells two guards apart in the key of a cache; it changes with the package, as the rules do."""
-        return f"{version('langchain-guard')}:{dumps(self)}"
+        said = hashlib.blake2b(dumps(self).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return f"langchain-guard-{_release()}:{said}"
 
     def __repr_args__(self) -> Any:
         for name, field in type(self).model_fields.items():
@@ -418,6 +421,11 @@ def _empty(chunk: Any) -> Iterable[Any]:
     if isinstance(chunk, AIMessageChunk):
         return (AIMessageChunk(content="", id=chunk.id),)
     return ()
+
+
+@functools.cache
+def _release() -> str:
+    return version("langchain-guard")
 
 
 class _Short:

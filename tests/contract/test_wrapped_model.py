@@ -14,6 +14,7 @@ from kit import (
     EVERY_CALL,
     GUARDED,
     MODELS,
+    OPENAI,
     STREAMING,
     TEXT,
     USAGE,
@@ -34,7 +35,7 @@ from langchain_core.tracers.context import register_configure_hook
 from small_guards import Block, Redact
 
 from langchain_guard import OutputBlocked
-from langchain_guard.testing import ScriptedServer
+from langchain_guard.testing import Reply, ScriptedServer
 from support import collect, run
 
 if TYPE_CHECKING:
@@ -76,6 +77,39 @@ def test_the_answer_is_what_the_plain_model_answers_but_for_its_text(server, nam
     assert answer.response_metadata.keys() == expected.response_metadata.keys()
     for key in ("finish_reason", "model_name", "model_provider", "status"):
         assert answer.response_metadata.get(key) == expected.response_metadata.get(key)
+
+
+@pytest.mark.parametrize("name", OPENAI)
+@pytest.mark.parametrize("way", WAYS)
+def test_the_standard_content_blocks_are_guarded(server, name, way):
+    def check(model: Any) -> None:
+        listener = Listener()
+        seen, answer = WAYS[way](model, "hi", {"callbacks": [listener]})
+        assert [block["text"] for block in answer.content_blocks] == [GUARDED]
+        assert_untold(*seen, *listener.heard())
+
+    plain = build(name, server, output_version="v1")
+    holds(check, Redact().wrap(plain), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("chat", "invoke"),  # langchain-openai does not stream a refusal of chat completions
+        ("chat", "ainvoke"),
+        *(("responses", way) for way in ("invoke", "ainvoke", "stream", "astream", "stream_events_v3")),
+    ],
+)
+def test_the_text_of_a_models_refusal_is_guarded(name, way):
+    with ScriptedServer(Reply(refusal="I cannot say SECRET-1234.")) as server:
+
+        def check(model: Any) -> None:
+            seen, _ = WAYS[way](model, "hi", {})
+            assert "I cannot say [X]." in repr(seen)
+            assert_untold(*seen)
+
+        plain = build(name, server)
+        holds(check, Redact().wrap(plain), plain)
 
 
 @pytest.mark.parametrize("name", STREAMING)
