@@ -32,7 +32,14 @@ class RedisServer:
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                    "--dir", self.folder, "--loglevel", "warning"]  # fmt: skip
         if self.cluster:
-            command += ["--cluster-enabled", "yes", "--cluster-port", str(self._free()), "--cluster-require-full-coverage", "no"]
+            command += [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                str(self._free()),
+                "--cluster-require-full-coverage",
+                "no",
+            ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._await()
         if self.cluster:

@@ -250,7 +250,7 @@ def test_no_more_than_max_waiters_wait() -> None:
 
 def test_threads_and_tasks_stand_in_one_line() -> None:
     limiter = RateLimiter("1 concurrent", on_limit="wait", max_wait=30)
-    lines, served = limiter.store.local.lines, []
+    served: list[str] = []
 
     def thread_call() -> None:
         with limiter.reserve("u1"):
