@@ -10,12 +10,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from langchain_guard.errors import GuardUnavailable, InjectionDetected
+from langchain_guard.errors import InjectionDetected
 from langchain_guard.injection.judge import Judge, judge_of
 from langchain_guard.injection.policy import PROFILES, Assessment, Cache, InjectionPolicy, detectors_of, source_of
 from langchain_guard.injection.spotlight import Spotlight
 from langchain_guard.runnable import ChunkFilter, Gathered, Guard
-from langchain_guard.values import Segment, read, rewrite, role_of
+from langchain_guard.values import Segment, rewrite, role_of
 from langchain_guard.verdict import Action, Finding, Verdict
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ NOTICE = "[removed by InjectionDetector]"
 """What stands in the place of a text that was dropped and cannot leave a list."""
 
 _Key = tuple[str, str]  # text, source
+_Known = dict[_Key, Assessment]
 
 
 class InjectionDetector(Guard):
@@ -159,44 +160,48 @@ class InjectionDetector(Guard):
     # -- the hooks of Guard
 
     def _check(self, value: Any, call: Call) -> Verdict:
-        return self._verdict(*self._assessed(self._segments(value), call))
+        return self._verdict(*self._assessed(value, call))
 
     async def _acheck(self, value: Any, call: Call) -> Verdict:
-        return self._verdict(*await self._aassessed(self._segments(value), call))
+        return self._verdict(*await self._aassessed(value, call))
 
     def _judge(self, value: Any, call: Call) -> Any:
-        return self._decided(value, *self._assessed(self._segments(value), call), call)
+        return self._decided(value, *self._assessed(value, call), call)
 
     async def _ajudge(self, value: Any, call: Call) -> Any:
-        return self._decided(value, *await self._aassessed(self._segments(value), call), call)
+        return self._decided(value, *await self._aassessed(value, call), call)
 
     def _filter(self, call: Call) -> ChunkFilter | None:
         return _Untrusted(self, call)
 
     # -- inside
 
-    def _segments(self, value: Any) -> list[Segment]:
+    def _segments(self, value: Any, known: _Known | None = None) -> list[Segment]:
+        """The texts that are judged; with `known`, no path shows a key that was detected."""
         found: list[Segment] = []
+        policy = self._parts()[0]
 
         def keep(segment: Segment) -> str:
-            if segment.role not in self.trusted:
-                found.append(segment)
-            return segment.text
+            if segment.role in self.trusted:
+                return segment.text
+            found.append(segment)
+            return "" if known is not None and policy.detected(known[self._key(segment)]) else segment.text
 
         rewrite(value, keep, lenient=self.on_unreadable == "pass")
         return found
 
+    def _key(self, segment: Segment) -> _Key:
+        return segment.text, source_of(segment.role, self.source)
+
     def _grouped(self, segments: Sequence[Segment]) -> dict[str, list[str]]:
         groups: dict[str, list[str]] = {}
-        for segment in segments:
-            groups.setdefault(source_of(segment.role, self.source), []).append(segment.text)
+        for text, source in map(self._key, segments):
+            groups.setdefault(source, []).append(text)
         return groups
 
-    def _assessed(
-        self, segments: list[Segment], call: Call
-    ) -> tuple[list[Segment], dict[_Key, Assessment], dict[str, Any]]:
+    def _assessed(self, value: Any, call: Call) -> tuple[list[Segment], _Known, dict[str, Any]]:
         policy, judge = self._parts()
-        known: dict[_Key, Assessment] = {}
+        segments, known = self._segments(value), _Known()
         for source, texts in self._grouped(segments).items():
             known.update(zip(((text, source) for text in texts), policy.assess(texts, source), strict=True))
         details: dict[str, Any] = {}
@@ -204,13 +209,11 @@ class InjectionDetector(Guard):
             for (text, source), assessment in self._grey(known, policy):
                 ruling = judge.ask(text, source, call.child())
                 known[text, source] = self._ruled(assessment, ruling, len(text), details)
-        return segments, known, details
+        return self._placed(value, segments, known), known, details
 
-    async def _aassessed(
-        self, segments: list[Segment], call: Call
-    ) -> tuple[list[Segment], dict[_Key, Assessment], dict[str, Any]]:
+    async def _aassessed(self, value: Any, call: Call) -> tuple[list[Segment], _Known, dict[str, Any]]:
         policy, judge = self._parts()
-        known: dict[_Key, Assessment] = {}
+        segments, known = self._segments(value), _Known()
         for source, texts in self._grouped(segments).items():
             known.update(zip(((text, source) for text in texts), await policy.aassess(texts, source), strict=True))
         details: dict[str, Any] = {}
@@ -218,9 +221,14 @@ class InjectionDetector(Guard):
             for (text, source), assessment in self._grey(known, policy):
                 ruling = await judge.aask(text, source, call.child())
                 known[text, source] = self._ruled(assessment, ruling, len(text), details)
-        return segments, known, details
+        return self._placed(value, segments, known), known, details
 
-    def _grey(self, known: dict[_Key, Assessment], policy: InjectionPolicy) -> list[tuple[_Key, Assessment]]:
+    def _placed(self, value: Any, segments: list[Segment], known: _Known) -> list[Segment]:
+        detected = self._parts()[0].detected
+        keys = any(segment.path.endswith("[*]") and detected(known[self._key(segment)]) for segment in segments)
+        return self._segments(value, known) if keys else segments
+
+    def _grey(self, known: _Known, policy: InjectionPolicy) -> list[tuple[_Key, Assessment]]:
         return [(key, one) for key, one in known.items() if self.grey <= one.score < policy.threshold]
 
     def _ruled(self, assessment: Assessment, ruling: Any, length: int, details: dict[str, Any]) -> Assessment:
@@ -238,13 +246,13 @@ class InjectionDetector(Guard):
             return assessment
         return replace_assessment(assessment, ruling.risk, Finding("judge", ruling.kind, 0, length, ruling.risk))
 
-    def _verdict(self, segments: list[Segment], known: dict[_Key, Assessment], details: dict[str, Any]) -> Verdict:
+    def _verdict(self, segments: list[Segment], known: _Known, details: dict[str, Any]) -> Verdict:
         policy = self._parts()[0]
         findings: list[Finding] = []
         views: list[str] = []
         worst, action = 0.0, "allow"
         for segment in segments:
-            assessment = known[segment.text, source_of(segment.role, self.source)]
+            assessment = known[self._key(segment)]
             worst = max(worst, assessment.score)
             if policy.detected(assessment):
                 action = _ACTIONS[self.on_detect]
@@ -260,9 +268,7 @@ class InjectionDetector(Guard):
             more["truncated"] = True
         return Verdict(self.get_name(), action, tuple(findings), worst, more)  # type: ignore[arg-type]
 
-    def _decided(
-        self, value: Any, segments: list[Segment], known: dict[_Key, Assessment], details: dict[str, Any], call: Call
-    ) -> Any:
+    def _decided(self, value: Any, segments: list[Segment], known: _Known, details: dict[str, Any], call: Call) -> Any:
         verdict = self._verdict(segments, known, details)
         call.decided(verdict)
         if verdict.action == "block":
@@ -274,7 +280,7 @@ class InjectionDetector(Guard):
         def bad(segment: Segment) -> bool:
             if segment.role in self.trusted:
                 return False
-            one = known.get((segment.text, source_of(segment.role, self.source)))
+            one = known.get(self._key(segment))
             return one is None or policy.detected(one)
 
         lenient = self.on_unreadable == "pass"
@@ -350,6 +356,3 @@ class _Dropper:
 
         rewrite(value, keep, lenient=self.lenient)
         return found
-
-
-__all__ = ["NOTICE", "GuardUnavailable", "InjectionDetector", "read"]

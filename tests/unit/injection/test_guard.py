@@ -123,6 +123,13 @@ def test_sources_go_by_role():
     assert seen == [("user", ["a"])]
 
 
+def test_a_detected_key_is_in_no_path():
+    verdict = InjectionDetector(detectors=[marks]).check({"forbidden_key": "a", "other": "forbidden"})
+    assert {f.where for f in verdict.findings} == {"[*]", "other"}
+    value = {"other": {"forbidden_key": "forbidden"}}
+    assert {f.where for f in InjectionDetector(detectors=[marks]).check(value).findings} == {"other[*]"}
+
+
 def test_only_new_messages_are_scored_again():
     seen = []
 

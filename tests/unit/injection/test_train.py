@@ -224,7 +224,8 @@ def test_the_built_in_model_tells_where_it_comes_from():
     card = load().card
     assert set(card["heads"]) == set(HEADS)
     assert len(card["sha256"]) == 64
-    assert card["trained_on"] and card["licences"] and card["left_out"]
+    assert card["trained_on"]
+    assert card["left_out"]
     assert set(card["trained_on"]) <= set(card["licences"])
     assert not set(card["trained_on"]) & set(card["thresholds_only"])
     for head in load().heads.values():
