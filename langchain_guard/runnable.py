@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -28,6 +28,7 @@ from langchain_guard.verdict import Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -162,6 +163,21 @@ class Guard(RunnableSerializable[Any, Any]):
 
     async def _aopen(self, value: Any, call: Call) -> Session:
         return Session(await self._ajudge(value, call))
+
+    def _batch(
+        self,
+        inputs: list[Any],  # noqa: ARG002
+        configs: list[RunnableConfig],
+    ) -> AbstractContextManager[list[RunnableConfig]]:
+        """Around a batch of what is wrapped, unless its items may fail one by one: the configs to run them with."""
+        return nullcontext(configs)
+
+    def _abatch(
+        self,
+        inputs: list[Any],  # noqa: ARG002
+        configs: list[RunnableConfig],
+    ) -> AbstractAsyncContextManager[list[RunnableConfig]]:
+        return nullcontext(configs)
 
     # -- the Runnable
 
@@ -361,7 +377,7 @@ class Guard(RunnableSerializable[Any, Any]):
     def __repr_args__(self) -> Any:
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if value != field.get_default(call_default_factory=True):
+            if field.repr and value != field.get_default(call_default_factory=True):
                 text = repr(value)
                 yield name, value if len(text) <= 80 and " at 0x" not in text else _Short(type(value).__name__)
 

@@ -25,6 +25,7 @@ from langchain_core.runnables import (
     RunnablePassthrough,
     RunnableSequence,
 )
+from pydantic import Field
 from subjects import SUBJECTS, named
 
 from langchain_guard import ConfigError, collect_verdicts
@@ -413,6 +414,14 @@ def test_its_repr_is_short_and_stable(subject):
     assert shown.startswith(type(subject.make()).__name__)
     assert len(shown) < 400
     assert " at 0x" not in shown
+
+
+def test_its_repr_keeps_what_a_field_keeps(subject):
+    class Quiet(type(subject.make())):
+        whisper: str = Field(default="", repr=False)
+
+    given = {name: getattr(subject.make(), name) for name in type(subject.make()).model_fields}
+    assert "psst" not in repr(Quiet(**given, whisper="psst"))
 
 
 def test_threads_and_tasks_do_not_mix(subject):
