@@ -12,6 +12,7 @@ from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, GenerationChunk, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_config_list
 
 from langchain_guard.run import aclose, close
 from langchain_guard.seam import Seam, Sessions
@@ -106,6 +107,22 @@ class _ModelSeam(Seam):
             async for chunk in chunks:
                 yield chunk
 
+    def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """Each item has a caller of its own, so a batch is its items; guards may have a word about all of them first."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        with ExitStack() as stack:
+            for guard in () if return_exceptions or not inputs else reversed(self.langchain_guards):
+                configs = stack.enter_context(guard._batch(inputs, configs))
+            return Runnable.batch(self, inputs, configs, return_exceptions=return_exceptions, **kwargs)  # type: ignore[arg-type]
+
+    async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As `batch`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        async with AsyncExitStack() as stack:
+            for guard in () if return_exceptions or not inputs else reversed(self.langchain_guards):
+                configs = await stack.enter_async_context(guard._abatch(inputs, configs))
+            return await Runnable.abatch(self, inputs, configs, return_exceptions=return_exceptions, **kwargs)  # type: ignore[arg-type]
+
     def _stream(self, value: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Iterator[Any]:
         with Sessions(self, run_manager) as sessions:
             value = sessions.open(value)
@@ -198,14 +215,6 @@ class CompletionSeam(_ModelSeam):
             _tell(every, result)
             rows = zip(every, result.generations, strict=True)
             return _with_texts(result, [[await s.awhole(g.text) for g in row] for s, row in rows])
-
-    def batch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
-        """Each item has a caller of its own, so a batch is its items."""
-        return Runnable.batch(self, inputs, config, **kwargs)  # type: ignore[arg-type]
-
-    async def abatch(self, inputs: Any, config: Any = None, **kwargs: Any) -> Any:
-        """As `batch`."""
-        return await Runnable.abatch(self, inputs, config, **kwargs)  # type: ignore[arg-type]
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

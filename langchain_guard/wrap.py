@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.load.serializable import Serializable
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSerializable, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
-from langchain_core.runnables.config import merge_configs, patch_config
+from langchain_core.runnables.config import get_config_list, merge_configs, patch_config
 from langchain_core.runnables.configurable import RunnableConfigurableAlternatives, RunnableConfigurableFields
 from langchain_core.runnables.utils import get_unique_config_specs
 from pydantic import ConfigDict, SerializeAsAny
@@ -56,7 +56,14 @@ def wrap(guard: Guard, runnable: Any) -> Any:
             f"{guard.get_name()}.wrap: init_chat_model(configurable_fields=...) builds its model anew for each call and "
             "would drop the guard; wrap init_chat_model('provider:name') and call .configurable_fields() on the result"
         )
-    return Wrapped(guard=guard, bound=coerce_to_runnable(runnable))
+    try:
+        bound = coerce_to_runnable(runnable) if not isinstance(runnable, type) else None
+    except TypeError:
+        bound = None
+    if bound is None:
+        given = f"the class {runnable.__name__}" if isinstance(runnable, type) else type(runnable).__name__
+        raise ConfigError(f"{guard.get_name()}.wrap takes a Runnable, a function or a dict of them, not {given}")
+    return Wrapped(guard=guard, bound=bound)
 
 
 def _seam_of(runnable: Any) -> type[Seam] | None:
@@ -117,6 +124,22 @@ class Wrapped(RunnableSerializable[Any, Any]):
                 await run.flush()
                 answer = await self.bound.ainvoke(session.value, _config(session, run.call), **kwargs)
                 return run.returns(await closed(session.awhole, answer))
+
+    def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """A batch is its items; the guard may have a word about all of them first."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        with self.guard._batch(inputs, configs) as configs:
+            return super().batch(inputs, configs, **kwargs)
+
+    async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
+        """As `batch`."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        if return_exceptions or not inputs:
+            return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+        async with self.guard._abatch(inputs, configs) as configs:
+            return await super().abatch(inputs, configs, **kwargs)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
         """As `transform` of one value."""

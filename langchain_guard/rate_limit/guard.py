@@ -20,9 +20,10 @@ from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservati
 from langchain_guard.rate_limit.settings import LimiterSettings
 from langchain_guard.rate_limit.usage import Meter, longest_answer, meter_of, model_name, models_in
 from langchain_guard.runnable import PASS, Guard, Session, logger
-from langchain_guard.wrap import Wrapped
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_guard.run import Call
@@ -357,13 +358,21 @@ class RateLimiter(LimiterSettings):
     def _meter(self, key: str) -> Meter:
         return Meter(self.engine.owner, key, self.engine.prices, self.cached_weight)
 
+    def _batch(self, inputs: list[Any], configs: list[RunnableConfig]) -> AbstractContextManager[list[RunnableConfig]]:
+        return admitted(self, inputs, configs)
+
+    def _abatch(
+        self, inputs: list[Any], configs: list[RunnableConfig]
+    ) -> AbstractAsyncContextManager[list[RunnableConfig]]:
+        return aadmitted(self, inputs, configs)
+
     def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
         """As LangChain's; with ``on_limit="raise"`` all items are admitted or none, unless `return_exceptions`."""
         configs = get_config_list(config, len(inputs)) if inputs else []
         if return_exceptions or not inputs:
             return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
         self._must_wrap()
-        with admitted(self, inputs, configs) as paid:
+        with self._batch(inputs, configs) as paid:
             return super().batch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
@@ -372,7 +381,7 @@ class RateLimiter(LimiterSettings):
         if return_exceptions or not inputs:
             return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
         self._must_wrap()
-        async with aadmitted(self, inputs, configs) as paid:
+        async with self._abatch(inputs, configs) as paid:
             return await super().abatch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
 
     # -- what a refusal is
@@ -457,33 +466,7 @@ class RateLimiter(LimiterSettings):
                     f"RateLimiter(prices=...) has no price for the model {name!r}, only for {known}; add it, or set "
                     "unknown_model='dearest'"
                 )
-        wrapped = Guard.wrap(self.model_copy(update=taken), runnable)
-        return LimitedRun(guard=wrapped.guard, bound=wrapped.bound) if type(wrapped) is Wrapped else wrapped
-
-
-class LimitedRun(Wrapped):
-    """A limited Runnable that is no model: its batches are admitted whole, too."""
-
-    def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
-        """As `RateLimiter.batch`."""
-        configs = get_config_list(config, len(inputs)) if inputs else []
-        if return_exceptions or not inputs:
-            return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
-        with admitted(_limiter(self), inputs, configs) as paid:
-            return super().batch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
-
-    async def abatch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
-        """As `batch`."""
-        configs = get_config_list(config, len(inputs)) if inputs else []
-        if return_exceptions or not inputs:
-            return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
-        async with aadmitted(_limiter(self), inputs, configs) as paid:
-            return await super().abatch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
-
-
-def _limiter(wrapped: LimitedRun) -> RateLimiter:
-    assert isinstance(wrapped.guard, RateLimiter)
-    return wrapped.guard
+        return Guard.wrap(self.model_copy(update=taken), runnable)
 
 
 def _run_of(config: RunnableConfig) -> object | None:

@@ -272,12 +272,13 @@ def test_a_context_left_over_from_an_ended_call_counts_anew(clock: ManualClock) 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("form", ["link", "wrapped chain"])
+@pytest.mark.parametrize("form", ["link", "wrapped chain", "wrapped model"])
 def test_a_batch_is_admitted_whole_or_not_at_all(form: str, asynchronous: bool, clock: ManualClock) -> None:
     limiter, model = RateLimiter("3/minute", clock=clock), ScriptedChatModel("hi")
     chain = {
         "link": lambda: limiter | model,
         "wrapped chain": lambda: limiter.wrap(RunnablePassthrough() | model),
+        "wrapped model": lambda: limiter.wrap(model),
     }[form]()
 
     def batch(n: int, **kwargs: Any) -> Any:
