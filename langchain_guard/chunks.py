@@ -8,7 +8,7 @@ what is held when the model says "last" goes out before that chunk, because Lang
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from langchain_core.messages import AIMessageChunk, BaseMessageChunk
 from langchain_core.runnables.utils import AddableDict
@@ -23,10 +23,10 @@ from langchain_guard.verdict import Verdict, worst
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from langchain_guard.errors import Refused
     from langchain_guard.policy import TextPolicy
     from langchain_guard.run import Call
     from langchain_guard.streaming import Scanner
-    from langchain_guard.text import TextGuard
     from langchain_guard.verdict import Action, Finding
 
 _TEXT_FIELDS = frozenset({"text", "reasoning", "thinking", "refusal", "input", "reasoning_content"})
@@ -54,10 +54,23 @@ class _Channel(NamedTuple):
     steps: Steps
 
 
+class Judging(Protocol):
+    """What a filter needs to know of the guard it works for (`langchain_guard.text.TextGuard`)."""
+
+    @property
+    def on_unreadable(self) -> str:
+        """What to do with what cannot be read."""
+
+    def get_name(self) -> str:
+        """The guard's name."""
+
+    def _refusal(self, verdict: Verdict) -> Refused: ...
+
+
 class TextFilter(ChunkFilter):
     """Judges the chunks of one stream with a text policy; reports one verdict, when the stream ends or is blocked."""
 
-    def __init__(self, guard: TextGuard, policy: TextPolicy, call: Call, path: str = "") -> None:
+    def __init__(self, guard: Judging, policy: TextPolicy, call: Call, path: str = "") -> None:
         self.guard, self.policy, self.call, self.path = guard, policy, call, path
         self.whole = Reading(policy)  # what does not come in pieces
         self.channels: dict[Hashable, _Channel] = {}
