@@ -203,6 +203,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name is the base class's
         """Requests are in `ScriptedServer.requests`, not on standard error."""
 
+    def end_headers(self) -> None:
+        # One answer a connection: a client's pool of idle connections would outlive the test that opened them.
+        self.send_header("connection", "close")
+        super().end_headers()
+
     def do_GET(self) -> None:
         if self.path == "/v1/models":
             self._send_json(200, wire.models(self.state.model))
@@ -254,7 +259,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if broken else data)
         if broken:
-            self.close_connection = True
             raise _Break
 
     def _send_events(self, reply: Reply, request: Request, exchange: Exchange) -> None:
@@ -265,7 +269,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, content in headers.items():
             self.send_header(name, content)
         self.end_headers()
-        self.close_connection = True  # a connection that broke cannot be used again
         pieces = 0
         for event in (wire.chat_events if chat else wire.response_events)(reply, request.body):
             if isinstance(event, threading.Event):
@@ -283,7 +286,6 @@ class _Handler(BaseHTTPRequestHandler):
             exchange.sent += 1
         self._send_chunk("data: [DONE]\n\n" if chat else "")
         self.wfile.write(b"0\r\n\r\n")
-        self.close_connection = False
 
     def _send_chunk(self, text: str) -> None:
         data = text.encode()

@@ -110,7 +110,5 @@ def test_distribution() -> None:
     assert version("langchain-guard").count(".") == 2
     meta = metadata("langchain-guard")
     assert meta["Requires-Python"] in {">=3.11,<4.0", "<4.0,>=3.11"}
-    assert set(meta.get_all("Provides-Extra")) == {
-        *("redis", "sql", "pii", "train", "agents", "notebooks", "all", "test")
-    }
+    assert {"redis", "sql", "pii", "train", "agents", "notebooks", "all", "test"} <= set(meta.get_all("Provides-Extra"))
     assert (files("langchain_guard") / "py.typed").is_file()
