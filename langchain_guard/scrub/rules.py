@@ -121,7 +121,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "http_authorization",
-        r"(?i:authorization|x-api-key|api-key|x-auth-token|private-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?i:(?:bearer|basic|token|apikey|digest)\s{1,3})?(?P<value>[\w+/=.~:-]{12,})",
+        r"(?i:authorization|x-api-key|api-key|x-auth-token|private-token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?i:(?:bearer|basic|token|apikey|digest)\s{1,3})?(?P<value>[\w+/.~-]{12,}={0,2})",
         "RFC 9110 section 11.6.2; RFC 6750",
         check=check.is_generic_secret,
         hits=("Authorization: Bearer " + fake(40), "-H 'X-Api-Key: " + fake(32) + "'"),
@@ -129,7 +129,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "http_authorization",
-        r"(?<![A-Za-z])(?i:bearer)\s{1,3}(?P<value>[\w+/=.~-]{20,})",
+        r"(?<![A-Za-z])(?i:bearer)\s{1,3}(?P<value>[\w+/.~-]{20,}={0,2})",
         "RFC 6750",
         check=check.is_generic_secret,
         hits=("bearer " + fake(40),),
@@ -169,7 +169,7 @@ CORE: tuple[Row, ...] = (
         "generic_secret",
         r"(?i:(?<!public)(?<!public[_-])(?:(?:api|access|auth|secret|private|client|signing|encryption|webhook|app|account|master|service|session|refresh|user|consumer|deploy|admin|license|shared|bot|storage)"
         r"[_. -]?(?:key|token|secret|credential|creds|pass)|secret|token|apikey)s?[\w.-]{0,16})"
-        r"(?:[\"'`]|\*{1,2})?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'`]?(?P<value>[\w+/=.~-]{16,})",
+        r"(?:[\"'`]|\*{1,2})?\s{0,3}(?:=>|:=|=|:)\s{0,3}[\"'`]?(?P<value>[\w+/.~-]{16,}={0,2})",
         "gitleaks (generic-api-key)",
         check=check.is_generic_secret,
         hits=("api_key = '" + fake(32) + "'", "client_secret: " + fake(24)),

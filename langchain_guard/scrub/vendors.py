@@ -619,7 +619,7 @@ VENDORS: tuple[Row, ...] = (
         "|newsapi|nexmo|nytimes|okta|openweather|optimizely|pagerduty|paypal|pendo|pinterest|plaid|postman|private[_-]?ai|pubnub|pusher|quip|rapidapi|redis|rollbar|salesforce|segment|sendbird|sendgrid"
         "|sentry|shodan|shopify|slack|snyk|softlayer|sonar|soundcloud|spotify|square|squarespace|strava|stripe|sumo|tableau|telegram|tiktok|together|travis|trello|tumblr|twilio|twitch|twitter|typeform|vimeo"
         "|virustotal|vonage|wandb|weather|yahoo|yandex|yelp|youtube|zapier|zendesk|zoho|zoom",
-        r"[\w/+=~-]{15,128}",
+        r"[\w/+~-]{15,128}={0,2}",
         "CLOUDFLARE_API_KEY = '" + fake(40, LOWER) + "'",
     ),
 )
