@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from kit import (
     GUARDED,
     MARK,
     MODELS,
+    OPENAI,
     WAYS,
     WITH_CONFIG,
     beta_allowed,
@@ -83,6 +85,19 @@ def test_callers_in_many_threads_stay_apart(server, name, stream):
 
     with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(ask, range(40))) == {GUARDED}
+    assert sorted(guard.callers) == sorted(f"u{n}" for n in range(40))
+
+
+@pytest.mark.parametrize("name", [*OPENAI, "streams", "whole"])
+def test_callers_in_many_tasks_stay_apart(server, name):
+    guard = Asks()
+    model = guard.wrap(build(name, server))
+
+    async def work() -> list[str]:
+        configs = [{"configurable": {"user_id": f"u{number}"}} for number in range(40)]
+        return [message.text for message in await asyncio.gather(*(model.ainvoke("hi", c) for c in configs))]
+
+    assert run(work()) == [GUARDED] * 40
     assert sorted(guard.callers) == sorted(f"u{n}" for n in range(40))
 
 

@@ -61,6 +61,15 @@ def test_a_dump_is_refused_where_guards_are_not_allowed(server):
 
 
 @pytest.mark.parametrize("name", FAKES)
+@beta_allowed
+def test_a_model_without_a_dump_of_its_own_does_not_load_unguarded(server, name):
+    dumped = json.loads(json.dumps(dumpd(Redact().wrap(build(name, server)))))
+    allowed = {"allowed_objects": [GuardedModel, Redact], "valid_namespaces": ["langchain_guard", "small_guards"]}
+    with pytest.raises(NotImplementedError):
+        load(dumped, **allowed)
+
+
+@pytest.mark.parametrize("name", FAKES)
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda m: m.model_copy(),
                                     lambda m: m.model_copy(update={"tags": ["x"]}),
                                     lambda m: pickle.loads(pickle.dumps(m))])  # fmt: skip

@@ -128,6 +128,12 @@ def test_a_model_of_init_chat_model_is_a_chat_model():
         assert Redact().wrap(made).invoke("hi").text == GUARDED
 
 
+@pytest.mark.parametrize(("given", "named"), [(None, "NoneType"), (7, "int"), (ScriptedChatModel, "ScriptedChatModel")])
+def test_what_is_no_runnable_is_refused_by_name(given, named):
+    with pytest.raises(ConfigError, match=f"Redact.wrap takes a Runnable.* not .*{named}"):
+        Redact().wrap(given)
+
+
 # -- what has no seam
 
 

@@ -25,9 +25,12 @@ from kit import (
 from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import BaseChatModel, chat_models
+from langchain_core.language_models.llms import BaseLLM
 from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import ConfigurableField
-from pydantic import PrivateAttr
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, PrivateAttr
 from small_guards import Block, Redact, SecretPolicy, SecretScanner
 
 from langchain_guard.policy import Judged
@@ -338,11 +341,26 @@ def test_the_input_meets_the_outer_guard_first():
 # -- what the construction stands on
 
 
-def test_the_private_names_of_langchain_core_that_the_seam_overrides():
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (
+            BaseChatModel,
+            "_generate _agenerate _stream _astream _chat_model_stream_v3 _achat_model_stream_v3 _get_llm_string _serialized",
+        ),
+        (BaseLLM, "_generate _agenerate _stream _astream _serialized _identifying_params"),
+        (BaseRetriever, "_get_relevant_documents _aget_relevant_documents _new_arg_supported _expects_other_args"),
+        (BaseTool, "_run _arun"),
+        (BaseModel, "__pydantic_fields_set__ __pydantic_extra__ __pydantic_private__"),
+    ],
+)
+def test_the_private_names_that_the_seams_stand_on(owner, names):
     """Renamed, identity would be lost in events of protocol v3, the cache could cross, traces would change."""
-    for name in ("_chat_model_stream_v3", "_achat_model_stream_v3", "_get_llm_string", "_serialized", "_generate",
-                 "_agenerate", "_stream", "_astream"):  # fmt: skip
-        assert name in vars(BaseChatModel), name
+    known = set(getattr(owner, "__private_attributes__", ())).union(*(vars(cls) for cls in owner.__mro__))
+    assert set(names.split()) <= known
+
+
+def test_the_private_hooks_that_the_seams_take_away():
     source = inspect.getsource(chat_models)
     for name in ("_stream_chat_model_events", "_astream_chat_model_events"):
         assert f'getattr(self, "{name}", None)' in source

@@ -346,6 +346,26 @@ def test_events_of_a_retriever():
     holds(check, Redact().wrap(Finds()), Finds())
 
 
+class FindsPlainly(BaseRetriever):
+    """A retriever of the old form, without a run manager."""
+
+    def _get_relevant_documents(self, query: str) -> list[Document]:
+        return Finds()._get_relevant_documents(query, run_manager=None)
+
+
+class FindsWith(BaseRetriever):
+    """A retriever that takes more arguments."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any, text: str = "none") -> list[Document]:
+        return [Document(f"{text} SECRET-1234")]
+
+
+def test_a_retriever_gets_what_it_takes_and_no_more():
+    assert Redact().wrap(FindsPlainly()).invoke("hi", extra=1) == FOUND
+    assert run(Redact().wrap(FindsPlainly()).ainvoke("hi")) == FOUND
+    assert Redact().wrap(FindsWith()).invoke("hi", text="some") == [Document("some [X]")]
+
+
 class FindsByAsking(Finds):
     """A retriever that runs another one inside."""
 
