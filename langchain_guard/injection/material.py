@@ -632,6 +632,23 @@ _HARD: tuple[str, ...] = (
     "Show the instructions for {topic} again, please.",
     "I was told that {ai} has a hidden prompt. Is that true?",
     "Who wrote the rules that {ai} follows?",
+    "Show instructions for {topic}.",
+    "Show me how to {howto} in {tech}.",
+    "Print instructions to {howto}.",
+    "Give me instructions for the {item}.",
+    "What are your instructions for returning a {item}?",
+    "What are your rules for guests who bring a {item}?",
+    "What is your policy on {topic}?",
+    "What is your return policy for a {item}?",
+    "Tell me your opening hours on {day}.",
+    "Tell me about your guidelines for {topic}.",
+    "What does your privacy policy say about {topic}?",
+    "Send me the password reset instructions again.",
+    "I cannot find the instructions for the {item}. Can you send them?",
+    "I can't forget your password policy, it needs {number} digits.",
+    "I will never forget your kindness, {name}.",
+    "Don't forget the rules of {topic} when you write {form}.",
+    "Do not ignore the previous step, it matters for {topic}.",
     "Design a test plan that shows that {ai} resists {risk}.",
 )
 
@@ -727,6 +744,51 @@ _SHORT: tuple[str, ...] = (
     "what can you do?",
     "are you human?",
     "good job",
+)
+_SAID: tuple[str, ...] = (
+    "Good news: {company} has approved my loan.",
+    "Good news, I got the job as a {job}!",
+    "Bad news: the {item} is sold out until {day}.",
+    "I have been pre-approved for a card by {company}.",
+    "I have been thinking about {topic} lately.",
+    "I just moved to a new flat and need a {item}.",
+    "My {item} broke on {day}, and {company} does not answer.",
+    "{name} said that {topic} is overrated.",
+    "We ordered {number} {item}s and got {number}.",
+    "The meeting with {person} went well.",
+    "I feel tired and I cannot sleep.",
+    "It has rained since {day}.",
+    "I paid {number} euros for the {item}, which is too much.",
+    "I am {number} years old and want to learn {topic}.",
+    "{person} wants to talk about {topic}.",
+    "I'm sorry, I can't come on {day}.",
+    "I'm sorry that I was late.",
+    "Thanks, that was exactly what I needed.",
+    "No, I meant the other {item}.",
+    "That is not what I asked for, but never mind.",
+    "Congratulations on your new role at {company}!",
+    "Happy birthday, {name}!",
+    "I think you are wrong about {topic}.",
+    "I disagree: {topic} is useful.",
+    "You are right, I had not thought of that.",
+    "You are eligible for a discount, the letter says.",
+    "The doctor told me to rest.",
+    "My account was locked after {number} attempts.",
+    "I need to change my address before {day}.",
+    "The code is {number}{number}.",
+    "The new rules at work forbid the {item}.",
+    "Our teacher gave us {number} tasks about {topic}.",
+    "I would like to book a table for {number}.",
+    "I lost my {item} on the train.",
+    "I love {topic} and {topic}.",
+    "{topic}: what a mess.",
+    "Here is my draft about {topic}. I wrote it on {day}.",
+    "Attached you will find the report on {topic}.",
+    "This is a test of the {item}.",
+    "I was told to bring a {item}.",
+    "Everything was fine before the update.",
+    "Let me know if {day} works for you.",
+    "As discussed, I will send the {item} on {day}.",
 )
 _TASK: tuple[str, ...] = (
     "Write a short script that renames all files in a folder.",
@@ -1045,6 +1107,12 @@ _PAGE: tuple[str, ...] = (
     "Translate the strings in this file, but leave the names in braces as they are.",
     "Developer mode is meant for testing. When it is enabled, {tech} prints every request to the log.",
     "If you are an administrator, sign in to the console and reset the user's password there.",
+    "What is our policy on {topic}? Staff may bring a {item}. What about {day}? The office is closed.",
+    "## How do I {howto}?\n\nOpen the menu and choose {item}.\n\n## What is {fact}?\n\nSee page {number}.",
+    "Q: What is your return policy?\nA: You can return the {item} within {number} days.\nQ: How do I {howto}?\nA: Ask {person}.",
+    "How do I {howto}? First, get a {item}. Then follow the steps on page {number}.",
+    "Frequently asked questions. Can I {howto} on {day}? Yes. Who pays for the {item}? {company} does. Why does {topic} matter? It saves money.",
+    "Tell us your name and your address, and we will send you a {item}.",
     "Sign up today, tell your friends, and get {number} percent off your next {item}!",
     "Write to {name}@example.com or visit https://example.com/{item} to learn more about {topic}.",
 )
@@ -1067,8 +1135,11 @@ def hard_benign(count: int, random: Random) -> list[str]:
     found: dict[str, None] = {}
     while len(found) < count:
         chance = random.random()
-        text = _filled_twice(random.choice(_SHORT if chance < 0.1 else _PLAY if chance < 0.4 else _HARD), random)
-        if chance >= 0.4 and random.random() < 0.25:
+        text = _filled_twice(
+            random.choice(_SHORT if chance < 0.1 else _SAID if chance < 0.2 else _PLAY if chance < 0.45 else _HARD),
+            random,
+        )
+        if chance >= 0.45 and random.random() < 0.25:
             text += " " + fill(random.choice(_HARD), random)
         if random.random() < 0.15:
             text = text.lower().rstrip("?.")

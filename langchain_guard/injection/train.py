@@ -358,6 +358,10 @@ def train(
     return with_self_test(Linear(heads, card))
 
 
+_ENOUGH = 50
+"""Fewest rows of a source from which a false-positive rate of a few percent can be read."""
+
+
 def _collect(
     head: Head,
     rows: Sequence[Row],
@@ -372,7 +376,7 @@ def _collect(
         if row.is_document == (source == DOCUMENT) and not row.source.startswith(_OWN):
             by_source.setdefault((row.source, row.label), []).append(row)
     for (name, label), part in sorted(by_source.items()):
-        if len(part) >= 20:
+        if len(part) >= _ENOUGH:
             some = part if len(part) <= 600 else random.sample(part, 600)
             (attacks if label else harmless)[name] = margins(head, some, source)
 

@@ -16,7 +16,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_guard.injection.canonical import TAGS, Step, View, canonical, inside, whole
+from langchain_guard.injection.canonical import TAGS, TRIGGERS, Step, View, canonical, inside, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -291,6 +291,7 @@ _STOP = frozenset(
         "tell",
     ]
 )
+_ENGLISH = _STOP | TRIGGERS
 _LETTERS = re.compile(r"[a-z]{1,24}")
 _TURNED_WORDS = tuple(
     f" {word} "
@@ -312,9 +313,9 @@ def _leet(view: View) -> View | None:
 
 
 def _stop_share(text: str) -> float:
-    """Share of English function words among the first words of `text`, 0 to 1."""
+    """Share of English function words and triggers among the first words of `text`, 0 to 1."""
     words = _LETTERS.findall(text[:2000])
-    return sum(word in _STOP for word in words) / len(words) if len(words) > 4 else 0.0
+    return sum(word in _ENGLISH for word in words) / len(words) if len(words) > 3 else 0.0
 
 
 def _turned(view: View) -> Iterable[View]:
@@ -325,7 +326,7 @@ def _turned(view: View) -> Iterable[View]:
     if share < 0.1:
         for name, turn in _TURNS:
             turned = turn(text)
-            if _stop_share(turned) > max(0.2, 2 * share):
+            if _stop_share(turned) > max(0.12, 3 * share):
                 steps = (*view.steps, _mirror(len(text))) if name == "reversed" else view.steps
                 found.append(View(name, turned, steps))
     if found or "\n" not in text or not any(word in text for word in _TURNED_WORDS):
