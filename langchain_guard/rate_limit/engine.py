@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_guard.identity import identity_of
 from langchain_guard.rate_limit.callers import Caller, Callers
 from langchain_guard.rate_limit.gate import Gate
-from langchain_guard.rate_limit.limits import MEASURES, Costs, capped, costs
+from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, Limit, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
 from langchain_guard.rate_limit.store import Plan, Store, Terms
 from langchain_guard.rate_limit.usage import Prices, count_tokens
@@ -32,6 +32,9 @@ class Engine:
         plan: The limits of every caller, where they are windows of scope "user" for everybody and nothing else.
         owner: What makes two limiters the same one.
         measures: What the limits count.
+        settling: A limit that settles after the call, if there is one.
+        caps: Whether a single call is capped.
+        holds: Whether a wrapped call has something to settle.
     """
 
     store: Store
@@ -43,6 +46,9 @@ class Engine:
     plan: Plan | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
+    settling: Limit | None
+    caps: bool
+    holds: bool
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
@@ -57,18 +63,27 @@ class Engine:
         if limiter.on_limit == "wait":
             gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
         callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {})
-        every = [*limiter.limits, *(limit for limits in limiter.tiers.values() for limit in limits)]
+        every = list(limiter.every_limit)
         plan = None
-        if (
-            not limiter.tiers
-            and single.penalty is None
-            and all(x.scope == "user" and x.period != "call" for x in every)
-        ):
+        if not limiter.tiers and single.penalty is None and all(x.scope == "user" and x.period != CALL for x in every):
             ((_, compiled),) = callers.spelled("u").subjects
             plan = compiled if compiled.simple else None
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
-        owner = (id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key)
-        return cls(store, terms, gate, single, callers, prices, plan, owner, frozenset(x.measure for x in every))
+        settling = next((limit for limit in every if limit.settles), None)
+        return cls(
+            store=store,
+            terms=terms,
+            gate=gate,
+            single=single,
+            callers=callers,
+            prices=prices,
+            plan=plan,
+            owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
+            measures=frozenset(limit.measure for limit in every),
+            settling=settling,
+            caps=any(limit.period == CALL for limit in every),
+            holds=settling is not None or limiter.refund_on_error,
+        )
 
     def spelled(self, key: str, ip: str | None = None, tier: str | None = None) -> Caller:
         """The caller with this key.

@@ -14,7 +14,7 @@ from langchain_guard.rate_limit.batch import Prepaid, aadmitted, admitted
 from langchain_guard.rate_limit.callers import Caller, Unknown
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.engine import Engine
-from langchain_guard.rate_limit.limits import CALL, Costs, costs, over_cap
+from langchain_guard.rate_limit.limits import Costs, costs, over_cap
 from langchain_guard.rate_limit.reports import nobody, refusal, verdict_of
 from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservation
 from langchain_guard.rate_limit.settings import LimiterSettings
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import Runnable, RunnableConfig
 
+    from langchain_guard.rate_limit.store import Ticket
     from langchain_guard.run import Call
     from langchain_guard.runnable import ChunkFilter
     from langchain_guard.verdict import Action, Verdict
 
 _ONE = costs(1)
+
+Entered = tuple[bool, str, "Ticket | None"]
 
 
 class RateLimiter(LimiterSettings):
@@ -279,55 +282,57 @@ class RateLimiter(LimiterSettings):
 
     def _filter(self, call: Call) -> ChunkFilter | None:
         self._must_wrap()
-        if self._caps:
+        if self.engine.caps:
             return None  # a cap on a call needs the whole input
         self._enter(None, call, hold=False)
         return PASS
 
     async def _afilter(self, call: Call) -> ChunkFilter | None:
         self._must_wrap()
-        if self._caps:
+        if self.engine.caps:
             return None
         await self._aenter(None, call, hold=False)
         return PASS
 
     def _open(self, value: Any, call: Call) -> Session:
-        return self._enter(value, call, hold=True)
+        counted, key, ticket = self._enter(value, call, hold=self.engine.holds)
+        return Session(value) if counted else Held(self, value, self._meter(key), ticket)
 
     async def _aopen(self, value: Any, call: Call) -> Session:
-        return await self._aenter(value, call, hold=True)
+        counted, key, ticket = await self._aenter(value, call, hold=self.engine.holds)
+        return Session(value) if counted else Held(self, value, self._meter(key), ticket)
 
-    def _enter(self, value: Any, call: Call, *, hold: bool) -> Session:
-        """Let one call in, or raise: the session to settle it in."""
+    def _enter(self, value: Any, call: Call, *, hold: bool) -> Entered:
+        """Let one call in, or raise: whether it is part of one that is in already, whose it is, what is to be settled."""
         engine, caller = self.engine, self._caller(call)
         counted = self.counted(caller, call.config)
         if counted is not None:
-            return self._prepaid(counted, value, call)
+            return self._prepaid(counted, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
         reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
         decision, ticket = engine.gate.ask(caller.subjects, reserved, hold=hold, run=run)
         self.refuse(decision, call)
-        return Held(self, value, self._meter(caller.key), ticket)
+        return False, caller.key, ticket
 
-    async def _aenter(self, value: Any, call: Call, *, hold: bool) -> Session:
+    async def _aenter(self, value: Any, call: Call, *, hold: bool) -> Entered:
         engine, caller = self.engine, self._caller(call)
         counted = self.counted(caller, call.config)
         if counted is not None:
-            return self._prepaid(counted, value, call)
+            return self._prepaid(counted, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
         reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
         decision, ticket = await engine.gate.aask(caller.subjects, reserved, hold=hold, run=run)
         self.refuse(decision, call)
-        return Held(self, value, self._meter(caller.key), ticket)
+        return False, caller.key, ticket
 
-    def _prepaid(self, counted: Meter, value: Any, call: Call) -> Session:
-        """The session of a call that is counted already: an item of a batch, or part of another call."""
+    def _prepaid(self, counted: Meter, call: Call) -> Entered:
+        """A call that is counted already: an item of a batch, or part of another call."""
         if isinstance(counted, Prepaid) and counted.start():
             self.refuse(counted.decision, call)
-            return Held(self, value, self._meter(counted.key), counted.ticket)
-        return Session(value)
+            return False, counted.key, counted.ticket
+        return True, counted.key, None
 
     def _caller(self, call: Call) -> Caller:
         try:
@@ -411,22 +416,17 @@ class RateLimiter(LimiterSettings):
 
     # -- links and wraps
 
-    @property
-    def _caps(self) -> bool:
-        return any(limit.period == CALL for limit in self.every_limit)
-
     def _must_wrap(self) -> None:
         """Refuse to be a link if there is something to settle.
 
         Raises:
             ConfigError: There is.
         """
-        for limit in self.every_limit:
-            if limit.settles:
-                raise ConfigError(
-                    f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be "
-                    "settled; write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
-                )
+        if limit := self.engine.settling:
+            raise ConfigError(
+                f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be settled; "
+                "write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
+            )
 
     def __or__(self, other: Any) -> Any:
         self._must_wrap()
