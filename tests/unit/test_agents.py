@@ -16,21 +16,25 @@ from langgraph.types import Command, interrupt
 
 from contract.small_guards import MARK, Block, Redact
 from langchain_guard import (
+    Arg,
     Banned,
     ConfigError,
     Identity,
     IdentityRequired,
+    InjectionDetector,
     OutputBlocked,
+    Penalty,
+    RateLimiter,
     RateLimitExceeded,
     ToolDenied,
+    ToolRule,
+    ToolScope,
     collect_verdicts,
+    scope_tools,
 )
 from langchain_guard.agents import GuardMiddleware
 from langchain_guard.agents.tally import Tally
-from langchain_guard.injection.guard import InjectionDetector
-from langchain_guard.rate_limit import Penalty, RateLimiter
 from langchain_guard.testing import Call, ManualClock, Reply, ScriptedChatModel
-from langchain_guard.tool_scope import Arg, ToolRule, ToolScope, scope_tools
 from support import run
 
 if TYPE_CHECKING:

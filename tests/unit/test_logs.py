@@ -15,12 +15,10 @@ from langchain_core.tracers.base import BaseTracer
 from langsmith import Client
 
 from contract.small_guards import MARK, Block, Redact
-from langchain_guard import ConfigError, OutputBlocked
+from langchain_guard import Arg, ConfigError, OutputBlocked, RateLimiter, ToolRule, ToolScope, scope_tools
 from langchain_guard.events import EVENT
 from langchain_guard.logs import VerdictHandler, VerdictTracer, log_verdict
-from langchain_guard.rate_limit import RateLimiter
 from langchain_guard.testing import ManualClock, ScriptedChatModel
-from langchain_guard.tool_scope import Arg, ToolRule, ToolScope, scope_tools
 from support import collect, run
 
 if TYPE_CHECKING:
