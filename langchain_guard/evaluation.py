@@ -217,8 +217,7 @@ class Evaluation:
     def table(self) -> str:
         """The sets as a Markdown table, then prompts and documents together."""
         lines = ["| set | origin | attacks found | harmless flagged | AUC | ms |", "|---|---|---|---|---|---|"]
-        for result in self.sets():
-            lines.append(_line(result))
+        lines += map(_line, self.sets())
         for origin in ("user", "document"):
             part = self.only(origin=origin)
             if part.rows:
@@ -344,9 +343,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         ConfigError: It cannot be read, or a line is no labelled text.
     """
     try:
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-        with opened as lines:
-            rows = [json.loads(line) for line in lines if line.strip()]
+        data = path.read_bytes()
+        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
+        rows = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"{path.name} cannot be read as JSON lines ({type(error).__name__})") from None
     if not rows:

@@ -516,7 +516,7 @@ def read_rows(path: Path) -> list[Row]:
     rows = []
     try:
         data = path.read_bytes()
-        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().splitlines()
+        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode().split("\n")
         for number, line in enumerate(lines, 1):
             if line.strip():
                 rows.append(_row(json.loads(line), f"{path.name}, line {number}"))
