@@ -16,4 +16,4 @@ def test_bench_shell_prints_every_row() -> None:
     for row in ("shell (small text policy)", "RateLimiter", "InjectionDetector", "OutputScrubber", "ToolScope"):
         assert len(re.findall(rf"^{re.escape(row)} +-?\d", done.stdout, re.MULTILINE)) == 2
     assert re.search(r"us/invoke +-?\d+\.\d us/chunk", done.stdout)
-    assert re.search(r"import: \d+ ms CPU on top", done.stdout)
+    assert re.search(r"import langchain_guard: \d+ ms CPU; with every guard \d+ ms", done.stdout)

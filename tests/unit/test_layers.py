@@ -163,7 +163,8 @@ def _loaded_with(name: str) -> set[str]:
     return loaded
 
 
-LOADED = _loaded_with("")
+# Importing the package, and naming each of its guards.
+LOADED = set().union(*(_loaded_with(name) for name in ("", *SLICES)))
 
 
 @pytest.mark.parametrize("name", MODULES)

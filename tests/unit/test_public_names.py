@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pickle
+import subprocess
+import sys
 from importlib.metadata import metadata, version
 from importlib.resources import files
 
@@ -61,6 +63,20 @@ IN_MODULES = [
 
 def test_all_is_the_contract() -> None:
     assert sorted(langchain_guard.__all__) == sorted(NAMES)
+
+
+def test_a_guards_module_is_found_by_its_name() -> None:
+    code = "import langchain_guard; print(langchain_guard.injection.Detector.__name__)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "Detector\n"
+
+
+def test_a_name_is_found_in_every_way() -> None:
+    assert set(NAMES) <= set(dir(langchain_guard))
+    space: dict[str, object] = {}
+    exec("from langchain_guard import *", space)
+    assert set(NAMES) <= set(space)
+    with pytest.raises(AttributeError, match="module 'langchain_guard' has no attribute 'Nonsense'"):
+        langchain_guard.Nonsense
 
 
 @pytest.mark.parametrize("name", NAMES)
