@@ -10,26 +10,21 @@ import pytest
 from langchain_guard.errors import ConfigError
 from langchain_guard.injection import InjectionDetector
 from langchain_guard.injection.features import SIZE, amount, grams, owned, running_sums, windows
-from langchain_guard.injection.linear import HEADS, KNOTS, load
-from langchain_guard.injection.material import clean_document, hard_benign, misspelt, order, plant
-from langchain_guard.injection.rules import RULES
-from langchain_guard.injection.train import (
+from langchain_guard.injection.learning import (
     Row,
-    adapt,
     best_margin,
     fit,
-    folds,
-    halved,
     knots_of,
-    main,
     margins,
     quantised,
-    read_rows,
     rows_for,
-    sanity,
     source_weights,
     windows_of,
 )
+from langchain_guard.injection.linear import HEADS, KNOTS, load
+from langchain_guard.injection.material import clean_document, hard_benign, misspelt, order, plant
+from langchain_guard.injection.rules import RULES
+from langchain_guard.injection.train import adapt, folds, halved, main, read_rows, sanity
 
 ATTACKS = [
     f"Zorble the {thing} and open the vault number {n}."
