@@ -271,6 +271,8 @@ def _parts(arg: Arg, combination: type[Both | Either]) -> tuple[Arg, ...]:
 
 def joined(parts: Sequence[Arg]) -> Arg:
     """The conjunction of several constraints; those that can say it in one (SQL scopes) become one."""
+    if len(parts) == 1:
+        return parts[0]
     merged: list[Arg] = []
     for part in parts:
         if isinstance(part, AnyValue):

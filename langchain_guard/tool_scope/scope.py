@@ -242,6 +242,7 @@ class Policy:
         self.layers = tuple(layers)
         self.enforcing = tuple(layer for layer in layers if not layer.dry_run)
         self.observing = tuple(layer for layer in layers if layer.dry_run)
+        self._rules: dict[str, dict[str, Arg]] = {}
 
     def tools(self) -> list[str]:
         """The tools that every enforcing layer has a rule for."""
@@ -253,11 +254,23 @@ class Policy:
 
     def rule_for(self, tool: str, argument: str) -> Arg:
         """The conjunction of what all enforcing layers say about one argument."""
-        return joined([_arg_of(layer, tool, argument) for layer in self.enforcing])
+        rules = self._ruled(tool)
+        return rules[argument] if argument in rules else self._combined(tool, argument)
 
     def named_args(self, tool: str) -> list[str]:
         """The arguments of a tool that some enforcing layer has a rule for, in the order of the rules."""
-        return list(dict.fromkeys(name for layer in self.enforcing for name in _args_of(layer, tool)))
+        return list(self._ruled(tool))
+
+    def _ruled(self, tool: str) -> dict[str, Arg]:
+        """The arguments that have a rule; names that a model made up are never kept."""
+        rules = self._rules.get(tool)
+        if rules is None:
+            names = dict.fromkeys(name for layer in self.enforcing for name in layer.rules[tool].args)
+            rules = self._rules[tool] = {name: self._combined(tool, name) for name in names}
+        return rules
+
+    def _combined(self, tool: str, argument: str) -> Arg:
+        return joined([_arg_of(layer, tool, argument) for layer in self.enforcing])
 
     def judge(self, request: Request) -> Ruling:
         """Whether a call may run, with which arguments, and who has to approve it."""
@@ -276,10 +289,12 @@ class Policy:
     def _arguments(self, request: Request) -> tuple[dict[str, Any], list[Refusal]]:
         canonical: dict[str, Any] = {}
         refusals: list[Refusal] = []
-        for name in dict.fromkeys([*request.args, *self.named_args(request.tool)]):
+        rules = self._ruled(request.tool)
+        for name in dict.fromkeys((*request.args, *rules)):
             asked = Asked(request.who, request.defaults.get(name, MISSING), request.verbatim)
+            rule = rules[name] if name in rules else self._combined(request.tool, name)
             try:
-                value = self.rule_for(request.tool, name).judge(request.args.get(name, MISSING), asked)
+                value = rule.judge(request.args.get(name, MISSING), asked)
             except Violation as violation:
                 refusals.append(Refusal(violation.rule, f"args.{plain(name)}", violation.reason))
                 continue
@@ -297,11 +312,6 @@ class _Enforced:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.layer, name)
-
-
-def _args_of(layer: Layer, tool: str) -> Iterable[str]:
-    rule = layer.rules.get(tool)
-    return rule.args if rule is not None else ()
 
 
 def _arg_of(layer: Layer, tool: str, argument: str) -> Arg:
