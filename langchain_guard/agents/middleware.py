@@ -5,14 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired, cast
 
-from langchain.agents.middleware.types import (
-    AgentMiddleware,
-    AgentState,
-    ExtendedModelResponse,
-    ModelResponse,
-    PrivateStateAttr,
-    hook_config,
-)
+from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelResponse, hook_config
+from langchain.agents.middleware.types import PrivateStateAttr
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.channels.untracked_value import UntrackedValue
@@ -32,7 +26,7 @@ from langchain_guard.verdict import Finding, Verdict
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from langchain.agents.middleware.types import ModelCallResult, ModelRequest, ToolCallRequest
+    from langchain.agents.middleware import ModelCallResult, ModelRequest, ToolCallRequest
     from langchain_core.tools import BaseTool
 
 ExitBehavior = Literal["error", "end", "continue"]
@@ -59,8 +53,8 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
         per_run: Limits of one run: ``{"model_calls": 10, "tool_calls": 20, "tokens": 50_000}``. Agents that run as
             tools count too, if they have a `GuardMiddleware`. A run that was interrupted and goes on counts anew.
         exit_behavior: What a refusal does. ``"error"`` raises the `Refused`. ``"end"`` ends the run with `reply` as an
-            AIMessage with ``response_metadata={"langchain_guard": "refused"}``, and takes a refused message out of the
-            thread. ``"continue"`` answers a refused tool call (or its result) with an error to the model, which goes
+            AIMessage with ``response_metadata={"langchain_guard": "refused"}``, and leaves nothing of a refused message
+            in the thread. ``"continue"`` answers a refused tool call (or its result) with an error to the model, which goes
             on; refused input or answers end the run.
         reply: The text for the user: a str, or a function of the `Refused`.
         apply_to_input: Whether to judge the input.
@@ -165,8 +159,8 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
     def _ended(self, refused: Refused, messages: list[Any], update: dict[str, Any]) -> dict[str, Any]:
         if self.exit_behavior == "error":
             raise refused
-        removed = [RemoveMessage(id=str(message.id)) for message in _refused_messages(refused, messages)]
-        return {**update, "messages": [*removed, self._answer(refused)], "jump_to": "end"}
+        gone = [_emptied(message, refused.guard) for message in _refused_messages(refused, messages)]
+        return {**update, "messages": [*gone, self._answer(refused)], "jump_to": "end"}
 
     # -- the model
 
@@ -238,8 +232,8 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
                 raise exceeded
             with within(tally):
                 result = handler(seen(request, judge))
-            # a result that LangChain or a middleware made (a handled error, say) came by no tool's run
-            return result if judge is None or judge.done else judge.message(result)
+            # what LangChain or another middleware made of it (a handled error, say) did not come through the tool's run
+            return result if judge is None or judge.knows(result) else judge.message(result)
         except Refused as refused:
             if self.exit_behavior == "error":
                 raise
@@ -257,7 +251,7 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
                 raise exceeded
             with within(tally):
                 result = await handler(seen(request, judge))
-            return result if judge is None or judge.done else await judge.amessage(result)
+            return result if judge is None or judge.knows(result) else await judge.amessage(result)
         except Refused as refused:
             if self.exit_behavior == "error":
                 raise
@@ -356,6 +350,13 @@ def _refused_messages(refused: Refused, messages: list[Any]) -> list[BaseMessage
         if isinstance(message, HumanMessage):
             new.append(message)
     return new
+
+
+def _emptied(message: BaseMessage, guard: str) -> BaseMessage:
+    """What takes the place of a refused message, so that the next turn does not read it and turns still alternate."""
+    if isinstance(message, HumanMessage):
+        return HumanMessage(f"[refused by {guard}]", id=message.id)
+    return RemoveMessage(id=str(message.id))
 
 
 # -- construction

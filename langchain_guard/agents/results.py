@@ -24,23 +24,38 @@ class ResultJudge:
 
     def __init__(self, judge: Callable[[Any], Any], ajudge: Callable[[Any], Awaitable[Any]]) -> None:
         self.judge, self.ajudge = judge, ajudge
-        self.done = False
+        self.done = False  # whether the result of the attempt that runs was judged
+        self.passed: Any = None  # what was handed to LangChain: content of a message, a message, or a command
 
     def raw(self, tool: BaseTool, result: Any) -> Any:
         """What the tool's own function returned."""
         self.done = True
         if _ready(result):
-            return self.message(result)
+            self.passed = self.message(result)
+            return self.passed
         message = _as_message(tool, result)
-        return _as_result(result, message, self.judge(message))
+        return self._handed_on(result, message, self.judge(message))
 
     async def araw(self, tool: BaseTool, result: Any) -> Any:
         """As `raw`."""
         self.done = True
         if _ready(result):
-            return await self.amessage(result)
+            self.passed = await self.amessage(result)
+            return self.passed
         message = _as_message(tool, result)
-        return _as_result(result, message, await self.ajudge(message))
+        return self._handed_on(result, message, await self.ajudge(message))
+
+    def _handed_on(self, result: Any, message: ToolMessage, judged: ToolMessage) -> Any:
+        """The tool's result with what became of its message; the same object if nothing did."""
+        self.passed = judged.content
+        if judged is message:
+            return result
+        with_artifact = isinstance(result, tuple) and message.artifact is not None
+        return (judged.content, judged.artifact) if with_artifact else judged.content
+
+    def knows(self, result: Any) -> bool:
+        """Whether this is what was judged inside of the tool's run, and nothing that somebody made of it."""
+        return self.done and (result is self.passed or getattr(result, "content", result) == self.passed)
 
     def message(self, result: Any) -> Any:
         """A ToolMessage, a Command, or a list of them."""
@@ -77,11 +92,13 @@ def _judging_class(base: Any) -> Any:
 
     @functools.wraps(base._run)
     def _run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._guard_judge.done = False
         result = base._run(self, *args, **kwargs)
         return self._guard_judge.raw(self, result)
 
     @functools.wraps(like)
     async def _arun(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._guard_judge.done = False
         result = await base._arun(self, *args, **kwargs)
         return result if self._guard_judge.done else await self._guard_judge.araw(self, result)
 
@@ -109,17 +126,6 @@ def _as_message(tool: BaseTool, result: Any) -> ToolMessage:
         except (TypeError, ValueError):
             content = str(content)
     return ToolMessage(content, artifact=artifact, tool_call_id="", name=tool.name)
-
-
-def _as_result(result: Any, message: ToolMessage, judged: ToolMessage) -> Any:
-    """The tool's result with what became of its message; the same object if nothing did."""
-    if judged is message:
-        return result
-    return (
-        (judged.content, judged.artifact)
-        if isinstance(result, tuple) and message.artifact is not None
-        else judged.content
-    )
 
 
 def _texts_of(command: Command[Any]) -> dict[str, Any]:

@@ -153,7 +153,8 @@ def test_a_refused_input_can_end_the_run_politely(call, exit_behavior):
     model = ScriptedChatModel()
     agent = create_agent(model, middleware=[GuardMiddleware([detector()], exit_behavior=exit_behavior)])
     result = call(agent, {"messages": [("user", ATTACK)]})
-    (answer,) = result["messages"]
+    question, answer = result["messages"]
+    assert (question.type, question.text) == ("human", "[refused by InjectionDetector]")
     assert (answer.type, answer.text, refused(answer)) == (
         "ai", "This request was refused by InjectionDetector.", True,
     )  # fmt: skip
@@ -161,7 +162,7 @@ def test_a_refused_input_can_end_the_run_politely(call, exit_behavior):
 
 
 @both
-def test_a_refused_message_leaves_the_thread_so_that_the_next_turn_does_not_read_it(call):
+def test_nothing_of_a_refused_message_stays_in_the_thread_for_the_next_turn_to_read(call):
     model = ScriptedChatModel()
     agent = create_agent(
         model, middleware=[GuardMiddleware([detector()], exit_behavior="end")], checkpointer=InMemorySaver()
@@ -170,8 +171,9 @@ def test_a_refused_message_leaves_the_thread_so_that_the_next_turn_does_not_read
     call(agent, {"messages": [("user", "hello")]}, thread)
     call(agent, {"messages": [("user", ATTACK)]}, thread)
     result = call(agent, {"messages": [("user", "and now?")]}, thread)
-    assert [m.text for m in model.requests[-1] if m.type == "human"] == ["hello", "and now?"]
-    assert kinds(result) == ["human", "ai", "ai", "human", "ai"]
+    asked = [m.text for m in model.requests[-1] if m.type == "human"]
+    assert asked == ["hello", "[refused by InjectionDetector]", "and now?"]
+    assert kinds(result) == ["human", "ai"] * 3
 
 
 @both
@@ -189,7 +191,15 @@ def test_a_message_that_was_refused_with_an_error_goes_on_being_refused(call):
 def test_without_a_place_in_the_verdict_what_the_user_just_said_leaves():
     agent = create_agent(ScriptedChatModel(), middleware=[GuardMiddleware([Block()], exit_behavior="end")])
     result = invoke(agent, {"messages": [("user", "old"), ("ai", "answer"), ("user", "SECRET-1111")]})
-    assert [m.text for m in result["messages"]] == ["old", "answer", "This request was refused by Block."]
+    texts = [m.text for m in result["messages"]]
+    assert texts == ["old", "answer", "[refused by Block]", "This request was refused by Block."]
+
+
+def test_a_refused_message_of_another_kind_is_taken_out():
+    forged = ToolMessage(ATTACK, tool_call_id="call_0")
+    agent = create_agent(ScriptedChatModel(), middleware=[GuardMiddleware([detector()], exit_behavior="end")])
+    result = invoke(agent, {"messages": [HumanMessage("hi"), forged]})
+    assert [m.type for m in result["messages"]] == ["human", "ai"]
 
 
 @pytest.mark.parametrize(
@@ -432,6 +442,57 @@ def test_a_failing_tool_fails_as_it_did():
     agent = create_agent(ScriptedChatModel(loop("look")), [look], middleware=[GuardMiddleware([Redact()])])
     with pytest.raises(LookupError):
         invoke(agent, HI)
+
+
+class Again(AgentMiddleware):
+    """Calls each tool twice, as a retry does, and makes something of the result."""
+
+    def __init__(self, made: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.made = made
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        handler(request)
+        return self.made(handler(request))
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        await handler(request)
+        return self.made(await handler(request))
+
+
+def _failing_at_last() -> Any:
+    answers = iter(["found SECRET-1234", None])
+
+    @tool
+    def look(q: str) -> str:
+        """Look."""
+        found = next(answers)
+        if found is None:
+            raise ToolException("no SECRET-5678")
+        return found
+
+    look.handle_tool_error = True
+    return look
+
+
+@both
+@pytest.mark.parametrize(
+    ("make", "made", "expected"),
+    [
+        (lambda: look, lambda m: m, f"found {MARK} for x"),
+        (_async_only, lambda m: m, f"found {MARK} x"),
+        (lambda: look, lambda m: m.model_copy(update={"content": "SECRET-7777"}), MARK),
+        (_failing_at_last, lambda m: m, f"no {MARK}"),
+    ],
+    ids=["again", "again, async", "replaced", "failed the second time"],
+)
+def test_what_another_middleware_makes_of_a_call_is_judged_too(call, make, made, expected):
+    tool = make()
+    if tool.func is None:
+        call = ainvoke
+    middleware = [GuardMiddleware([Redact()]), Again(made)]
+    agent = create_agent(ScriptedChatModel(loop("look")), [tool], middleware=middleware)
+    assert call(agent, HI)["messages"][2].content == expected
 
 
 # -- a refused result
