@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langchain_guard.errors import ConfigError
-from langchain_guard.tool_scope.arg import Absent, AnyValue, Arg, Each, Either, OneOf, joined
+from langchain_guard.tool_scope.arg import Arg
+from langchain_guard.tool_scope.kinds import Absent, AnyValue, Each, Either, OneOf, joined
 from langchain_guard.tool_scope.scope import ToolRule
 
 if TYPE_CHECKING:

@@ -20,16 +20,14 @@ from langchain_guard.identity import Identity, hashed
 from langchain_guard.tool_scope.arg import (
     MISSING,
     NOBODY,
-    UNLISTED,
-    AnyValue,
     Arg,
     Asked,
     Violation,
     callable_data,
-    joined,
     snapshot,
     yes,
 )
+from langchain_guard.tool_scope.kinds import UNLISTED, AnyValue, joined
 from langchain_guard.verdict import Finding
 
 if TYPE_CHECKING:
