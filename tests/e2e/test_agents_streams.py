@@ -147,6 +147,18 @@ def test_a_tracer_has_the_guarded_tool_result_in_the_tools_own_run(call):
     assert_untold([(one.inputs, one.outputs, one.events, one.extra) for one in runs])
 
 
+@pytest.mark.parametrize("where", ["the tool's run", "the state"])
+def test_langchains_own_middleware_leaves_tool_results_to_tracers_and_arguments_as_they_are(where):
+    """What the README says of it."""
+    tracer = Tracer()
+    state = langchains().invoke(ASK, {"callbacks": [tracer]})
+    if where == "the state":
+        assert "SECRET-2222" in repr(state["messages"][1].tool_calls)
+    else:
+        (tools,) = [one for one in _walk(tracer.roots[0]) if one.run_type == "tool"]
+        assert "SECRET-5678" in repr(tools.outputs)
+
+
 def _walk(one: Any) -> Iterable[Any]:
     yield one
     for child in one.child_runs:
