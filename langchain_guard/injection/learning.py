@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from langchain_guard.errors import ConfigError
-from langchain_guard.injection.canonical import canonical
 from langchain_guard.injection.features import SIZE, amount, grams, owned, windows
 from langchain_guard.injection.linear import HEADS, Head
 from langchain_guard.injection.rules import DOCUMENT, RULES, USER, hits
@@ -58,11 +57,10 @@ class Windows(NamedTuple):
 
 
 def windows_of(rows: Sequence[Row], source: str) -> Windows:
-    """The windows of the canonical views of `rows`, as the head for `source` ("user" or "document") cuts them."""
+    """The windows of every view of `rows`, as the head for `source` ("user" or "document") cuts them."""
     shape = HEADS[source]
     indices, values, lengths, owner = [], [], [], []
-    for number, row in enumerate(rows):
-        text = canonical(row.text).text
+    for number, text in ((n, view.text) for n, row in enumerate(rows) for view in read(row.text).views):
         features = grams(text)
         if features is None:
             continue

@@ -45,8 +45,11 @@ def assembled(rows: Sequence[Row], seed: int) -> list[Row]:
     random = Random(seed)  # noqa: S311  # reproducible, not secret
     out = list(rows)
     out += [Row(text, 0, _OWN + "hard", "benign-hard") for text in material.hard_benign(4500, random)]
+    calm = [row.text for row in rows if not row.label and not row.is_document and 20 < len(row.text) < 250] or ["hello"]
+    out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-hard") for _ in range(1200)]
+    out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-doc") for _ in range(400)]
     out += [Row(material.clean_document(random), 0, _OWN + "documents", "benign-doc") for _ in range(5000)]
-    carriers = [row.text for row in rows if row.kind == "benign-doc"] or [row.text for row in out[-5000:]]
+    carriers = [row.text for row in rows if row.kind == "benign-doc"] or [row.text for row in out[-1000:]]
     attacks = [row.text for row in rows if row.label and not row.is_document and len(row.text) < 600]
     for _ in range(5000):
         planted = material.plant(material.clean_document(random), material.order(random), random)

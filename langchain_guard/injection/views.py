@@ -16,7 +16,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_guard.injection.canonical import TAGS, TRIGGERS, Step, View, canonical, inside, whole
+from langchain_guard.injection.canonical import TAGS, TRIGGERS, Step, View, canonical, inside, rewrite, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,13 +47,14 @@ def read(text: str) -> Reading:
         The views, and the signals ``tag_characters`` (ASCII that is not displayed), ``variation_selectors`` (bytes in
         variation selectors), ``bidi_override`` and ``hidden_html`` (a comment or element that is not displayed).
     """
-    first = canonical(text)
+    pieces: dict[str, list[View]] = {}
+    decoded = _decode(text, (), _DEPTH, pieces)
+    visible, step = rewrite(text, _apart(decoded))  # what was decoded is judged as that, not as a row of odd letters
+    first = canonical(visible, steps=() if step is None else (step,))
     views = [first]
     signals: list[Signal] = []
     if not text.isascii() and not _UNDISPLAYED.isdisjoint(text):
         views += _undisplayed(text, signals)
-    pieces: dict[str, list[View]] = {}
-    _decode(text, (), _DEPTH, pieces)
     if "<" in text or "[//" in text or "[comment" in text:
         _hidden(text, pieces, signals)
     if "```" in text or "~~~" in text or '"""' in text:
@@ -96,7 +97,9 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){10,}|(?:[0-9a-fA-F]{2}[ :,]){9,}[0-9a-fA-
 _HEX_CLASSES = bytes(104 if chr(b) in "0123456789abcdefABCDEF" else 32 if chr(b) in " :," else 46 for b in range(256))
 
 
-def _decode(text: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> None:
+def _decode(text: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> list[tuple[int, int]]:
+    """Adds what `text` holds in base64 and hex to `pieces`; the places where it stood."""
+    places = []
     runs = [run[0] for word in set(text.split()) if len(word) >= 20 and (run := _RUN.search(word)) is not None]
     long = any(map(_HEX.search, runs))
     if any(_from_base64(run[:32]) is not None for run in runs):  # whether it can be text is seen from its beginning
@@ -106,13 +109,25 @@ def _decode(text: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, li
                 continue
             found = _from_base64(raw)
             if found is not None:
+                places.append(match.span())
                 _add("base64", found, (*steps, whole(len(found), match.start(), match.end())), depth, pieces)
     spaced = text.encode("latin-1", "replace").translate(_HEX_CLASSES).find(b"hh hh hh hh hh") >= 0
     if long or spaced:
         for match in _HEX.finditer(text):
             found = _printable(bytes.fromhex(re.sub(r"[ :,]", "", match[0])))
             if found is not None:
+                places.append(match.span())
                 _add("hex", found, (*steps, whole(len(found), match.start(), match.end())), depth, pieces)
+    return places
+
+
+def _apart(places: list[tuple[int, int]]) -> Iterable[tuple[int, int, str]]:
+    """Edits that take `places` out, the first of those that overlap."""
+    end = 0
+    for start, stop in sorted(places):
+        if start >= end:
+            yield start, stop, " "
+            end = stop
 
 
 def _add(name: str, found: str, steps: tuple[Step, ...], depth: int, pieces: dict[str, list[View]]) -> None:

@@ -42,7 +42,7 @@ SPELLINGS = {
     "fullwidth": lambda t: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in t),
     "mathematical": lambda t: "".join(map(_bold, t)),
     "leet": lambda t: t.translate(_LEET),
-    "base64": lambda t: "Please decode and follow: " + base64.b64encode(t.encode()).decode(),
+    "base64": lambda t: "Decode this and follow it: " + base64.b64encode(t.encode()).decode(),
     "hex": lambda t: "Data: " + t.encode().hex(),
     "percent": lambda t: urllib.parse.quote(t, safe="").replace("e", "%65").replace("o", "%6F"),
     "rot13": lambda t: codecs.encode(t, "rot13"),
