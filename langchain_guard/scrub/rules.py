@@ -26,6 +26,12 @@ _GAP = "[ \u00a0\u2010-\u2013.-]"
 
 _BASE64 = "[A-Za-z0-9+/=]"
 _BREAK = r"(?:\r?\n|\\r|\\n|[ \t]){1,8}"
+_NEWLINE = r"[ \t]{0,4}(?:\r?\n|(?:\\r)?\\n)"
+_PEM_BODY = (
+    rf"(?:{_BREAK}(?:[A-Za-z][A-Za-z-]{{2,30}}: [^\n]{{0,200}}|{_BASE64}{{16,}})"
+    rf"|{_NEWLINE}{_BASE64}{{1,15}}(?=\r?\n|\\|-----|(?![\s\S]))|{_NEWLINE}(?=\r?\n|\\)){{0,1024}}"
+)
+_CJK = "\u3000-\u303f\uff00-\uffef"  # punctuation of scripts that put no space after it
 
 
 def _iban_pattern() -> str:
@@ -42,7 +48,7 @@ def _iban_pattern() -> str:
 
 _DATABASES = "postgres(?:ql)?|mysql|mariadb|mongodb|redis|rediss|amqps?|mssql|sqlserver|oracle|clickhouse|cockroachdb|snowflake|redshift|cassandra|couchbase|neo4j|bolt|ldaps?|kafka|nats|influxdb|db2|sqlite|jdbc:[a-z0-9]{2,20}"
 _USERINFO = r"[^\s/:@\"'<>`?#]{0,64}:[^\s@\"'<>`/?#]{1,128}@"
-_HOST = r"(?:\[[0-9A-Fa-f:.]{2,45}\])?[^\s\"'<>`)\]]{0,2000}"
+_HOST = rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\])?[^\s\"'<>`)\]{_CJK}]{{0,2000}}(?<![.,;:!?])"
 
 _BEFORE_VALUE = (
     r"(?i:(?:pass(?:word|wd|phrase|code)|(?<![A-Za-z])(?:pass|pwd|pw|passwort|senha)))(?:[\"'`]|\*{2})?"
@@ -53,16 +59,9 @@ CORE: tuple[Row, ...] = (
     # Keys and tokens with a form of their own
     Row(
         "private_key",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:"
-        + _BREAK
-        + r"(?:[A-Za-z][A-Za-z-]{2,30}: [^\n]{0,200}|"
-        + _BASE64
-        + r"{16,}|"
-        + _BASE64
-        + r"{1,15}(?=[\s\\]|(?![\s\S]))))"
-        + r"{0,1024}(?:"
-        + _BREAK
-        + r")?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+        + _PEM_BODY
+        + rf"(?:(?:{_BREAK})?-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----)?",
         "RFC 7468; RFC 4880 section 6.2; PROTOCOL.key of OpenSSH",
         hits=(
             "-----BEGIN RSA PRIVATE KEY-----\n" + fake(64) + "\n" + fake(20) + "==\n-----END RSA PRIVATE KEY-----",
@@ -108,7 +107,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "connection_string",
-        r"(?i:(?<![A-Za-z])(?:server|data source|host|endpoint|user id|uid)\s?=[^;\n\"']{1,200};(?:[\w ]{2,40}=[^;\n\"']{0,200};){0,10}\s?(?:password|pwd|sharedaccesskey|accountkey)\s?=[^;\n\"']{1,200})",
+        r"(?i:(?<![A-Za-z])(?:server|data source|host|endpoint|user id|uid)\s?=[^;\n\"']{1,200};(?:[\w ]{2,40}=[^;\n\"']{0,200};){0,10}\s?(?:password|pwd|sharedaccesskey|accountkey)\s?=[^;\s\"'\u3000-\u303f\uff00-\uffef]{1,200}(?<![.,)]))",
         "learn.microsoft.com/dotnet/api/system.data.sqlclient.sqlconnection.connectionstring",
         hits=("Server=db.example.com;Database=x;User Id=app;Password=fake-pass1",),
     ),
@@ -159,7 +158,7 @@ CORE: tuple[Row, ...] = (
                 ('"password": "string"', "password = 'required'"),
             ),
             (
-                r"(?P<value>[^\s\"'`<>,;]{3,127}[^\s\"'`<>,;.:)\]}])",
+                rf"(?P<value>[^\s\"'`<>,;{_CJK}]{{3,127}}(?<![.:)\]}}]))",
                 ("DB_PASSWORD=Fake1234!", "my password is hunter2.", "pwd: Tr0ub4dor&3"),
                 ("password: ${DB_PASS}", "password is incorrect", "password = os.environ['X1']", "passwords: many"),
             ),
@@ -192,7 +191,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "phone",
-        rf"(?<![\w.+-])(?:\(?\+\d{{1,3}}\)?|00[1-9]\d{{0,2}}{_GAP})(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
+        rf"(?<![\w.+-])(?:\(\+\d{{1,3}}\)|\+\d{{1,3}}|00[1-9]\d{{0,2}}{_GAP})(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
         "ITU-T E.164, E.123",
         check=check.is_phone_shape,
         group="pii",
@@ -290,7 +289,7 @@ CORE: tuple[Row, ...] = (
     # Only when asked for
     Row(
         "url",
-        r"(?<!\w)(?i:https?|ftp)://[^\s<>\"'`)\]}]{1,2000}[^\s<>\"'`)\]}.,;:!?]",
+        rf"(?<!\w)(?i:https?|ftp)://[^\s<>\"'`)\]}}{_CJK}]{{1,2000}}(?<![.,;:!?])",
         "RFC 3986",
         group="opt-in",
         hits=("https://intra.example.com/reset?token=abc",),

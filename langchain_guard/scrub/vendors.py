@@ -449,7 +449,7 @@ VENDORS: tuple[Row, ...] = (
     ),
     _row(
         "adyen_key",
-        r"AQE[A-Za-z0-9]{5}[A-Za-z0-9+/=]{60,200}-[A-Za-z0-9+/=]{30,80}-[\w+/=<>{}()$&;:*^%!?.,@#~-]{10,40}",
+        r"AQE[A-Za-z0-9]{5}[A-Za-z0-9+/=]{60,200}-[A-Za-z0-9+/=]{30,80}-[\w+/=$&*^%!?@#~-]{10,40}",
         "AQEfake1" + fake(80) + "-" + fake(44) + "-" + fake(16),
         "docs.adyen.com/development-resources/api-credentials",
         end="",
