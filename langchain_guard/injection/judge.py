@@ -18,7 +18,6 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.runnables.config import merge_configs
 from pydantic import BaseModel, ConfigDict, Field
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.injection.policy import Cache, Same
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_core.runnables import Runnable, RunnableConfig
+    from tenacity import RetryCallState
 
 TAGS = ["nostream", "langchain_guard:judge"]
 """Tags of the judge's runs: LangGraph's messages mode leaves "nostream" out, others can filter by either."""
@@ -136,6 +136,8 @@ class Judge:
         cache: Cache | None = None,
         depends: tuple[Any, ...] = (),
     ) -> None:
+        from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt  # noqa: PLC0415
+
         self._ask, self._aask, self._timeout = ask_model, aask_model, timeout
         policy: dict[str, Any] = {
             "stop": stop_after_attempt(_ATTEMPTS), "wait": _Waits(), "retry": retry_if_exception(_passing), "reraise": True,
