@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import Runnable, RunnableConfig
 
+    from langchain_guard.rate_limit.limits import Limit
     from langchain_guard.rate_limit.store import Ticket
     from langchain_guard.run import Call
     from langchain_guard.runnable import ChunkFilter
@@ -88,6 +89,9 @@ class RateLimiter(LimiterSettings):
         >>> limiter.peek("u1").retry_after
         60.0
     """
+
+    def __init__(self, *limits: str | Limit, **settings: Any) -> None:
+        super().__init__(*limits, **settings)  # stands here, too, so that a type checker knows the positional limits
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -422,7 +426,7 @@ class RateLimiter(LimiterSettings):
         Raises:
             ConfigError: There is.
         """
-        if limit := self.engine.settling:
+        if limit := next((limit for limit in self.every_limit if limit.settles), None):
             raise ConfigError(
                 f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be settled; "
                 "write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
