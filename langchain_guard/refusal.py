@@ -6,10 +6,11 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.runnables import Runnable, RunnableSequence, RunnableSerializable
+from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
-from pydantic import ConfigDict, SerializeAsAny
+from pydantic import SerializeAsAny
 
+from langchain_guard.around import Around
 from langchain_guard.errors import ConfigError, Refused
 from langchain_guard.run import ARun, Run, aclose, close
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from langchain_core.runnables import RunnableConfig
-    from langchain_core.runnables.graph import Graph
-    from langchain_core.runnables.utils import ConfigurableFieldSpec
 
 MARK = {"langchain_guard": "refused"}
 """``response_metadata`` of an answer that stands for a refusal."""
@@ -54,12 +53,9 @@ def on_refusal(
     return OnRefusal(bound=coerce_to_runnable(chain), reply=answer, as_=as_)
 
 
-class OnRefusal(RunnableSerializable[Any, Any]):
+class OnRefusal(Around):
     """What `on_refusal` returns."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    bound: SerializeAsAny[Runnable[Any, Any]]
     reply: str | SerializeAsAny[Runnable[Any, Any]]
     as_: str = "auto"
 
@@ -82,19 +78,6 @@ class OnRefusal(RunnableSerializable[Any, Any]):
             except Refused as error:
                 refused = error
             return run.returns(self._answer(await self._asaid(refused, run.call.child()), chunk=False, like=None))
-
-    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
-        """As `transform` of one value."""
-        yield from self.transform(iter((input,)), config, **kwargs)
-
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
-        """As `atransform` of one value."""
-
-        async def one() -> AsyncIterator[Any]:
-            yield input
-
-        async for chunk in self.atransform(one(), config, **kwargs):
-            yield chunk
 
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
         """The chain's chunks; where a guard refuses, the reply as one more."""
@@ -167,32 +150,6 @@ class OnRefusal(RunnableSerializable[Any, Any]):
             return kind(content=said.content, id=said.id, response_metadata=metadata)
         last = {"chunk_position": "last"} if chunk and getattr(like, "chunk_position", None) != "last" else {}
         return kind(content=said, id=getattr(like, "id", None), response_metadata=dict(MARK), **last)
-
-    # -- what describes the chain is the chain's
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """It dumps as its chain and its reply."""
-        return True
-
-    @property
-    def InputType(self) -> Any:  # noqa: N802
-        """What the chain takes."""
-        return self.bound.InputType
-
-    @property
-    def OutputType(self) -> Any:  # noqa: N802
-        """What the chain answers."""
-        return self.bound.OutputType
-
-    def get_graph(self, config: RunnableConfig | None = None) -> Graph:
-        """The chain's graph."""
-        return self.bound.get_graph(config)
-
-    @property
-    def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """The chain's."""
-        return self.bound.config_specs
 
 
 def _answers(chain: Runnable[Any, Any]) -> str:

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessageChunk
-from langchain_core.runnables import RunnableSerializable, ensure_config
+from langchain_core.runnables import ensure_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec
-from pydantic import ConfigDict, SecretBytes, SecretStr, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from langchain_guard.around import ByTransform
 from langchain_guard.errors import ConfigError, GuardError, GuardUnavailable
 from langchain_guard.run import ARun, Call, Run, aclose, added, close
+from langchain_guard.settings import Short, config_error, holds_callable
 from langchain_guard.values import Unreadable
 from langchain_guard.verdict import Finding, Verdict
 
@@ -108,7 +110,7 @@ def opened(session: Session) -> Iterator[Session]:
         session.close(error)
 
 
-class Guard(RunnableSerializable[Any, Any]):
+class Guard(ByTransform):
     """A policy as a link of a chain.
 
     Args:
@@ -195,19 +197,6 @@ class Guard(RunnableSerializable[Any, Any]):
         """As `invoke`."""
         async with ARun(self, config, input) as run:
             return run.returns(await self._aclosed(self._ajudge, input, run.call))
-
-    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
-        """As `transform` of one value."""
-        yield from self.transform(iter((input,)), config, **kwargs)
-
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
-        """As `atransform` of one value."""
-
-        async def one() -> AsyncIterator[Any]:
-            yield input
-
-        async for chunk in self.atransform(one(), config, **kwargs):
-            yield chunk
 
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **_: Any) -> Iterator[Any]:  # noqa: A002
         """Judge a stream as it comes; what was decided goes on at once, and leaving early closes the source."""
@@ -351,21 +340,16 @@ class Guard(RunnableSerializable[Any, Any]):
         try:
             super().__init__(**kwargs)
         except ValidationError as error:
-            failure = _config_error(type(self), error)
+            failure = config_error(type(self), error)
         else:
             return
         raise failure
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Guards dump as plain data; load them with ``allowed_objects=[...], valid_namespaces=["langchain_guard"]``."""
-        return True
 
     def to_json(self) -> Any:
         """As LangChain's, and marked when a dump cannot carry a part of the guard."""
         dumped: Any = super().to_json()
         kwargs = dumped.get("kwargs", {})
-        if held := sorted(name for name, value in kwargs.items() if _holds_callable(value)):
+        if held := sorted(name for name, value in kwargs.items() if holds_callable(value)):
             kwargs["holds_callables"] = held
         return dumped
 
@@ -379,7 +363,7 @@ class Guard(RunnableSerializable[Any, Any]):
             value = getattr(self, name)
             if field.repr and value != field.get_default(call_default_factory=True):
                 text = repr(value)
-                yield name, value if len(text) <= 80 and " at 0x" not in text else _Short(type(value).__name__)
+                yield name, value if len(text) <= 80 and " at 0x" not in text else Short(type(value).__name__)
 
     @property
     def InputType(self) -> Any:  # noqa: N802
@@ -442,43 +426,3 @@ def _empty(chunk: Any) -> Iterable[Any]:
 @functools.cache
 def _release() -> str:
     return version("langchain-guard")
-
-
-class _Short:
-    """A repr for what has none worth reading."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
-
-def _holds_callable(value: Any) -> bool:
-    """Whether a field's value has a part that no dump can carry."""
-    if isinstance(value, dict):
-        return any(map(_holds_callable, value.values()))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(map(_holds_callable, value))
-    return callable(value) and not isinstance(value, type)
-
-
-def _config_error(cls: type, error: ValidationError) -> ConfigError:
-    """Pydantic's findings in one line each: which argument, which value, what is allowed."""
-    lines = []
-    for found in error.errors(include_url=False):
-        path = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden":
-            known = ", ".join(sorted(getattr(cls, "model_fields", {})))
-            lines.append(f"{cls.__name__} has no argument {path!r}; it has {known}")
-            continue
-        field = getattr(cls, "model_fields", {}).get(str(found["loc"][0])) if found["loc"] else None
-        secret = field is not None and any(kind.__name__ in str(field.annotation) for kind in (SecretStr, SecretBytes))
-        shown = "" if secret or found["type"] == "missing" else f"={_brief(found.get('input'))}"
-        lines.append(f"{cls.__name__}({path}{shown}): {found['msg'].removeprefix('Value error, ')}")
-    return ConfigError("; ".join(lines))
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -6,13 +6,14 @@ from contextlib import ExitStack, aclosing
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.load.serializable import Serializable
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableSerializable, RunnableWithFallbacks
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase, coerce_to_runnable
 from langchain_core.runnables.config import get_config_list, merge_configs, patch_config
 from langchain_core.runnables.configurable import RunnableConfigurableAlternatives, RunnableConfigurableFields
 from langchain_core.runnables.utils import get_unique_config_specs
-from pydantic import ConfigDict, SerializeAsAny
+from pydantic import SerializeAsAny
 
+from langchain_guard.around import Around
 from langchain_guard.errors import ConfigError
 from langchain_guard.model import ChatSeam, CompletionSeam
 from langchain_guard.run import ARun, Call, Run, aclose, added, close
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.runnables import RunnableConfig
-    from langchain_core.runnables.graph import Graph
     from langchain_core.runnables.utils import ConfigurableFieldSpec
 
     from langchain_guard.runnable import Session
@@ -89,7 +89,7 @@ class GuardedModel(Serializable):
         return True
 
 
-class Wrapped(RunnableSerializable[Any, Any]):
+class Wrapped(Around):
     """One run, named ``<guard>.wrap``, around a Runnable that has no seam of its own.
 
     Listeners still see what models inside of it say: wrap the model itself where that matters.
@@ -98,10 +98,7 @@ class Wrapped(RunnableSerializable[Any, Any]):
     straight to what is bound, past the guard; and no RunnableSequence, because ``prompt | it`` would flatten it away.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     guard: SerializeAsAny[Guard]
-    bound: SerializeAsAny[Runnable[Any, Any]]
 
     @property
     def trace(self) -> str:
@@ -141,27 +138,15 @@ class Wrapped(RunnableSerializable[Any, Any]):
         async with self.guard._abatch(inputs, configs) as configs:
             return await super().abatch(inputs, configs, **kwargs)
 
-    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
-        """As `transform` of one value."""
-        yield from self.transform(iter((input,)), config, **kwargs)
-
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
-        """As `atransform` of one value."""
-
-        async def one() -> AsyncIterator[Any]:
-            yield input
-
-        async with aclosing(self.atransform(one(), config, **kwargs)) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                yield chunk
-
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
         """Gather the input, open the guard's session, judge the answer as it streams."""
         guard, closed = self.guard, self.guard._closed
         with Run(self, config, input) as run, ExitStack() as stack:
             stack.callback(close, input)
-            whole = added(list(input))
-            session = stack.enter_context(opened(closed(guard._open, whole, run.call)))
+            values = list(input)
+            if not values:
+                return
+            session = stack.enter_context(opened(closed(guard._open, added(values), run.call)))
             run.flush()
             source = self.bound.stream(session.value, _config(session, run.call), **kwargs)
             stack.callback(close, source)
@@ -177,10 +162,12 @@ class Wrapped(RunnableSerializable[Any, Any]):
         guard = self.guard
         async with ARun(self, config, input) as run:
             try:
-                whole = added([value async for value in input])
+                values = [value async for value in input]
             finally:
                 await aclose(input)
-            with opened(await guard._aclosed(guard._aopen, whole, run.call)) as session:
+            if not values:
+                return
+            with opened(await guard._aclosed(guard._aopen, added(values), run.call)) as session:
                 await run.flush()
                 source = self.bound.astream(session.value, _config(session, run.call), **kwargs)
                 try:
@@ -191,38 +178,9 @@ class Wrapped(RunnableSerializable[Any, Any]):
                 finally:
                     await aclose(source)
 
-    # -- what describes the chain is the chain's
-
     def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
         """``<guard>.wrap``, unless it was named otherwise."""
         return super().get_name(suffix, name=name or self.name or f"{self.guard.get_name()}.wrap")
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """It dumps as its guard and what is bound."""
-        return True
-
-    @property
-    def InputType(self) -> Any:  # noqa: N802
-        """What is bound takes it."""
-        return self.bound.InputType
-
-    @property
-    def OutputType(self) -> Any:  # noqa: N802
-        """What is bound returns it."""
-        return self.bound.OutputType
-
-    def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
-        """The schema of what is bound."""
-        return self.bound.get_input_schema(config)
-
-    def get_output_schema(self, config: RunnableConfig | None = None) -> Any:
-        """The schema of what is bound."""
-        return self.bound.get_output_schema(config)
-
-    def get_graph(self, config: RunnableConfig | None = None) -> Graph:
-        """The graph of what is bound."""
-        return self.bound.get_graph(config)
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:

@@ -32,7 +32,6 @@ class Engine:
         plan: The limits of every caller, where they are windows of scope "user" for everybody and nothing else.
         owner: What makes two limiters the same one.
         measures: What the limits count.
-        settling: A limit that settles after the call, if there is one.
         caps: Whether a single call is capped.
         holds: Whether a wrapped call has something to settle.
     """
@@ -46,7 +45,6 @@ class Engine:
     plan: Plan | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
-    settling: Limit | None
     caps: bool
     holds: bool
 
@@ -69,7 +67,6 @@ class Engine:
             ((_, compiled),) = callers.spelled("u").subjects
             plan = compiled if compiled.simple else None
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
-        settling = next((limit for limit in every if limit.settles), None)
         return cls(
             store=store,
             terms=terms,
@@ -80,9 +77,8 @@ class Engine:
             plan=plan,
             owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
             measures=frozenset(limit.measure for limit in every),
-            settling=settling,
             caps=any(limit.period == CALL for limit in every),
-            holds=settling is not None or limiter.refund_on_error,
+            holds=limiter.refund_on_error or any(limit.settles for limit in every),
         )
 
     def spelled(self, key: str, ip: str | None = None, tier: str | None = None) -> Caller:

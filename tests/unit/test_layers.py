@@ -20,7 +20,7 @@ ROOT = Path(langchain_guard.__file__).parent
 SLICES = ("rate_limit", "injection", "scrub", "tool_scope")
 
 # The only modules that know LangChain; every other one is a plain policy, also one that is added tomorrow.
-SHELL = {"values", "events", "run", "runnable", "text", "chunks", "seam", "model", "sources", "wrap", "refusal"}
+SHELL = {"around", "settings", "values", "events", "run", "runnable", "text", "chunks", "seam", "model", "sources", "wrap", "refusal"}
 KNOW_LANGCHAIN = SHELL | {
     "testing.model",
     "agents",
@@ -38,8 +38,11 @@ KNOW_LANGCHAIN = SHELL | {
     "rate_limit.usage",
     "scrub.guard",
     "scrub.vault",
+    "tool_scope.admission",
     "tool_scope.calls",
     "tool_scope.guard",
+    "tool_scope.link",
+    "tool_scope.provenance",
     "tool_scope.schema",
     "tool_scope.wrap",
 }
