@@ -2,7 +2,8 @@
 
 from langchain_guard.tool_scope.arg import Arg
 from langchain_guard.tool_scope.guard import ToolScope
-from langchain_guard.tool_scope.scope import ScopeState, ToolRule
+from langchain_guard.tool_scope.rule import ToolRule
+from langchain_guard.tool_scope.state import ScopeState
 from langchain_guard.tool_scope.walls import postgres_reader_sql, readonly_sqlite
 from langchain_guard.tool_scope.wrap import ScopedTool, scope_tools
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from langchain_guard.errors import ConfigError
 from langchain_guard.tool_scope.arg import Arg
 from langchain_guard.tool_scope.kinds import Absent, AnyValue, Each, Either, OneOf, joined
-from langchain_guard.tool_scope.scope import ToolRule
+from langchain_guard.tool_scope.rule import ToolRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,33 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from langchain_core.messages import AIMessageChunk, ToolMessage
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool
 from pydantic import Field, field_validator
 
 from langchain_guard.errors import ConfigError, GuardUnavailable, ToolDenied
 from langchain_guard.identity import Identity, hashed, identity_of
-from langchain_guard.run import added
 from langchain_guard.runnable import ChunkFilter, Guard, Session
-from langchain_guard.tool_scope.calls import ToolCallAt, calls_in, carries_calls
+from langchain_guard.tool_scope.calls import ToolCallAt, calls_in
 from langchain_guard.tool_scope.data import rule_from, scope_from
-from langchain_guard.tool_scope.provenance import run_of, thread_of
-from langchain_guard.tool_scope.schema import argument_names, defaults_of, takes_others
-from langchain_guard.tool_scope.scope import (
-    Policy,
-    Refusal,
-    Request,
-    Ruling,
-    ScopeState,
-    ToolRule,
-    plain,
-    require_approver,
-)
+from langchain_guard.tool_scope.link import AnswerSession, CallFilter
+from langchain_guard.tool_scope.provenance import DetectionWatch, run_of, thread_of
+from langchain_guard.tool_scope.rule import ToolRule, require_approver
+from langchain_guard.tool_scope.schema import defaults_of, require_known
+from langchain_guard.tool_scope.scope import Policy, Refusal, Request, Ruling, denial, plain
+from langchain_guard.tool_scope.state import ScopeState
 from langchain_guard.verdict import Action, Finding, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from langchain_core.callbacks import BaseCallbackHandler
 
     from langchain_guard.run import Call
 
@@ -263,6 +258,19 @@ class ToolScope(Guard):
             details["approval"] = [reason for _, reason in ruling.approvals]
         return Verdict(self.get_name(), action, tuple(refusal.finding for refusal in found), details=details)
 
+    def mark_untrusted(self, config: RunnableConfig | None = None) -> None:
+        """Remember that the run has read something untrusted, as after a tool with ``reads="untrusted"``."""
+        run = run_of(config, self.caller(config))
+        for layer in self.layers:
+            layer.state.taint(run)
+
+    def watch(self) -> BaseCallbackHandler:
+        """A callback handler that marks a run as soon as InjectionDetector flags a text in it and hands it on.
+
+        Give it to the chain or the agent: ``agent.invoke(value, {"callbacks": [scope.watch()], ...})``.
+        """
+        return DetectionWatch(self)
+
     # -- the link
 
     def refusals(self, message: Any, config: RunnableConfig | None = None) -> list[ToolMessage]:
@@ -313,88 +321,10 @@ class ToolScope(Guard):
         return value
 
     def _filter(self, call: Call) -> ChunkFilter:
-        return _CallFilter(self, call)
+        return CallFilter(self, call)
 
     def _open(self, value: Any, call: Call) -> Session:
-        return _AnswerSession(self, value, call)
+        return AnswerSession(self, value, call)
 
     async def _aopen(self, value: Any, call: Call) -> Session:
-        return _AnswerSession(self, value, call)
-
-
-class _AnswerSession(Session):
-    """Judges the answer of a wrapped model."""
-
-    def __init__(self, guard: ToolScope, value: Any, call: Call) -> None:
-        super().__init__(value)
-        self.guard, self.call = guard, call
-
-    def whole(self, output: Any) -> Any:
-        return self.guard._judge(output, self.call)
-
-    def filter(self) -> ChunkFilter:
-        return self.guard._filter(self.call)
-
-
-class _CallFilter(ChunkFilter):
-    """Hands text on as it comes; from the first piece of a tool call on it holds the stream, until the calls are whole."""
-
-    def __init__(self, guard: ToolScope, call: Call) -> None:
-        self.guard, self.call = guard, call
-        self.held: list[Any] = []
-        self.judged = False
-
-    def feed(self, chunk: Any) -> Iterable[Any]:
-        if isinstance(chunk, AIMessageChunk):
-            if self.held or carries_calls(chunk):
-                self.held.append(chunk)
-                return self._release() if chunk.chunk_position == "last" else ()
-            return (chunk,)
-        if calls_in(chunk):
-            self.judged = True
-            return (self.guard._judge(chunk, self.call),)
-        return (chunk,)
-
-    def end(self) -> Iterable[Any]:
-        if self.held:
-            return self._release()
-        if not self.judged:
-            self.guard._judge(None, self.call)  # reports that there was nothing to refuse
-        return ()
-
-    def _release(self) -> list[Any]:
-        held, self.held, self.judged = self.held, [], True
-        self.guard._judge(added(held), self.call)
-        return held
-
-
-def denial(tool: str, found: Sequence[Refusal]) -> str:
-    """What the model is told: which argument and which kind of rule, never the rule's content."""
-    why = "; ".join(map(str, found))
-    return f"The call of {plain(tool)!r} was refused: {why}. This is final: do not send the same call again."
-
-
-def require_known(rules: Mapping[str, ToolRule], tools: Sequence[BaseTool], *, every: bool = True) -> None:
-    """Check that the rules name tools and arguments that exist: a constraint on a misspelt argument protects nothing.
-
-    Args:
-        rules: The rules of a scope.
-        tools: The tools.
-        every: Whether each rule needs a tool.
-
-    Raises:
-        ConfigError: One does not.
-    """
-    by_name = {tool.name: tool for tool in tools}
-    for name, rule in rules.items():
-        if name not in by_name:
-            if every:
-                raise ConfigError(f"there is no tool {name!r}; there are {', '.join(sorted(by_name))}")
-            continue
-        tool = by_name[name]
-        known = argument_names(tool)
-        if takes_others(tool):
-            continue
-        for argument in rule.args:
-            if argument not in known and rule.args[argument].kind != "absent":
-                raise ConfigError(f"tool {name!r} has no argument {argument!r}; it has {', '.join(known) or 'none'}")
+        return AnswerSession(self, value, call)

@@ -18,7 +18,7 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.tool_scope.arg import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from langchain_core.tools import BaseTool
     from pydantic import GetJsonSchemaHandler
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
     from langchain_guard.tool_scope.arg import Arg
+    from langchain_guard.tool_scope.rule import ToolRule
 
 
 def argument_names(tool: BaseTool) -> list[str]:
@@ -178,3 +179,29 @@ def _without(model: type[BaseModel], hidden: set[str]) -> type[BaseModel]:
         namespace[name] = field_validator(*fields, mode=info.mode, check_fields=False)(function)
     made: type[BaseModel] = type(model)(model.__name__, (model,), namespace)  # type: ignore[misc]
     return made
+
+
+def require_known(rules: Mapping[str, ToolRule], tools: Sequence[BaseTool], *, every: bool = True) -> None:
+    """Check that the rules name tools and arguments that exist: a constraint on a misspelt argument protects nothing.
+
+    Args:
+        rules: The rules of a scope.
+        tools: The tools.
+        every: Whether each rule needs a tool.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    by_name = {tool.name: tool for tool in tools}
+    for name, rule in rules.items():
+        if name not in by_name:
+            if every:
+                raise ConfigError(f"there is no tool {name!r}; there are {', '.join(sorted(by_name))}")
+            continue
+        tool = by_name[name]
+        known = argument_names(tool)
+        if takes_others(tool):
+            continue
+        for argument in rule.args:
+            if argument not in known and rule.args[argument].kind != "absent":
+                raise ConfigError(f"tool {name!r} has no argument {argument!r}; it has {', '.join(known) or 'none'}")

@@ -7,142 +7,20 @@ each, and each argument passes the rules of all, so that adding a layer never al
 
 from __future__ import annotations
 
-import inspect
 import re
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
-from langchain_guard.errors import ConfigError
 from langchain_guard.identity import Identity, hashed
-from langchain_guard.tool_scope.arg import (
-    MISSING,
-    NOBODY,
-    Arg,
-    Asked,
-    Violation,
-    callable_data,
-    snapshot,
-    yes,
-)
+from langchain_guard.tool_scope.arg import MISSING, NOBODY, Arg, Asked, Violation, snapshot, yes
 from langchain_guard.tool_scope.kinds import UNLISTED, AnyValue, joined
 from langchain_guard.verdict import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-Per = Literal["principal", "thread", "global"]
-Taint = Literal["allow", "ask", "deny"]
-OtherArgs = Literal["deny", "allow"]
-Reads = Literal["trusted", "untrusted"]
-Approver = Callable[[dict[str, Any]], Any] | Literal["interrupt"]
-"""Gets a request for approval and answers it; ``"interrupt"`` is LangGraph's `interrupt`."""
-
-
-def one_of(value: Any, allowed: Any, what: str) -> None:
-    """Check a member of a closed set.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if value not in get_args(allowed):
-        raise ConfigError(f"{what}={value!r} must be one of {', '.join(map(repr, get_args(allowed)))}")
-
-
-@dataclass(frozen=True, slots=True)
-class ToolRule:
-    """What one tool may be called with, by whom, and how often.
-
-    Args:
-        args: A constraint for each argument, by the tool's own argument names.
-        other_args: ``"deny"``: an argument without a constraint has to keep the tool's own default.
-        budget: Most calls that are admitted, None for no limit; a call that fails has been used.
-        per: Whose calls a budget counts: each ``"principal"``'s, each ``"thread"``'s (LangGraph's ``thread_id``), or
-            ``"global"``, everybody's.
-        requires: Scopes that the caller's `Identity` must have, all of them.
-        when: ``when(args, who)`` has to say yes; it gets a copy of the canonical arguments.
-        approve: True: a person has to approve each call, asked through ``ToolScope(approve=...)``; or whom to ask for
-            this tool: a callable that gets the request, or ``"interrupt"``.
-        reads: ``"untrusted"``: what this tool returns was written by others (web pages, mail), see
-            ``ToolScope(taint=...)``.
-        writes: Whether the tool has an effect outside of the conversation (sends, pays, deletes).
-
-    Raises:
-        ConfigError: An argument is of the wrong kind.
-    """
-
-    args: Mapping[str, Arg] = field(default_factory=dict)
-    other_args: OtherArgs = "deny"
-    budget: int | None = None
-    per: Per = "principal"
-    requires: tuple[str, ...] = ()
-    when: Callable[[dict[str, Any], Identity], Any] | None = None
-    approve: bool | Approver | None = None
-    reads: Reads = "trusted"
-    writes: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.args, Mapping):
-            raise ConfigError(f"ToolRule(args=...) must map argument names to Args, not {type(self.args).__name__}")
-        for name, rule in self.args.items():
-            if not isinstance(name, str) or not isinstance(rule, Arg):
-                raise ConfigError(
-                    f"ToolRule(args={{{name!r}: ...}}) must be an Arg, such as Arg.text(200), not {type(rule).__name__}"
-                )
-        one_of(self.other_args, OtherArgs, "ToolRule(other_args)")
-        one_of(self.per, Per, "ToolRule(per)")
-        one_of(self.reads, Reads, "ToolRule(reads)")
-        if self.budget is not None and (
-            not isinstance(self.budget, int) or isinstance(self.budget, bool) or self.budget < 0
-        ):
-            raise ConfigError(f"ToolRule(budget={self.budget!r}) must be a number of calls, 0 or more, or None")
-        if isinstance(self.requires, str):
-            raise ConfigError("ToolRule(requires=...) must be several scopes, such as ('orders:read',), not one str")
-        object.__setattr__(self, "requires", tuple(self.requires))
-        if self.when is not None and (not callable(self.when) or inspect.iscoroutinefunction(self.when)):
-            raise ConfigError("ToolRule(when=...) must be a synchronous callable(args, who) or None")
-        if not (self.approve is None or isinstance(self.approve, bool)):
-            require_approver(self.approve, "ToolRule(approve)")
-        if not isinstance(self.writes, bool):
-            raise ConfigError(f"ToolRule(writes={self.writes!r}) must be True or False")
-
-    def data(self) -> dict[str, Any]:
-        """The rule as plain data, without what has its default.
-
-        Raises:
-            ConfigError: It holds a callable.
-        """
-        if self.when is not None or callable(self.approve):
-            raise callable_data("ToolRule(when=... or approve=...)")
-        out: dict[str, Any] = {"args": {name: rule.data() for name, rule in self.args.items()}}
-        for name, default in _DEFAULTS.items():
-            value = getattr(self, name)
-            if value != default:
-                out[name] = list(value) if isinstance(value, tuple) else value
-        return out
-
-
-_DEFAULTS: dict[str, Any] = {
-    "other_args": "deny",
-    "budget": None,
-    "per": "principal",
-    "requires": (),
-    "approve": None,
-    "reads": "trusted",
-    "writes": False,
-}
-
-
-def require_approver(value: Any, what: str) -> None:
-    """Check whom to ask for approval.
-
-    Raises:
-        ConfigError: It is neither a callable nor "interrupt".
-    """
-    if value != "interrupt" and not callable(value):
-        raise ConfigError(f"{what}={value!r} must be a callable that gets the request, or 'interrupt'")
+    from langchain_guard.tool_scope.rule import Taint, ToolRule
+    from langchain_guard.tool_scope.state import ScopeState
 
 
 class Layer(Protocol):
@@ -364,88 +242,26 @@ def plain(name: Any) -> str:
     return name if isinstance(name, str) and _PLAIN.fullmatch(name) else "[*]"
 
 
-class ScopeState:
-    """What a scope remembers between calls: used budgets, and the runs that read something untrusted.
-
-    Thread-safe, shared by every copy of a scope, left out of pickles and dumps.
-
-    Args:
-        max_keys: Most counters kept; when it is full, callers without one are refused.
-        max_runs: Most tainted runs kept; the oldest ones are forgotten.
-    """
-
-    def __init__(self, max_keys: int = 1_000_000, max_runs: int = 100_000) -> None:
-        self.max_keys, self.max_runs = max_keys, max_runs
-        self._lock = threading.Lock()
-        self._used: dict[tuple[str, str], int] = {}
-        self._denied: OrderedDict[int, None] = OrderedDict()
-        self._tainted: OrderedDict[Hashable, None] = OrderedDict()
-
-    def reserve(self, tool: str, rule: ToolRule, key: str) -> bool:
-        """Count one call of `key` if the rule's budget has room for it; checking and counting are one step."""
-        if rule.budget is None:
-            return True
-        with self._lock:
-            used = self._used.get((tool, key), 0)
-            if used >= rule.budget or (not used and len(self._used) >= self.max_keys):
-                return False
-            self._used[tool, key] = used + 1
-            return True
-
-    def refund(self, tool: str, rule: ToolRule, key: str) -> None:
-        """Take a reservation back: the call was paused and will come again."""
-        if rule.budget is None:
-            return
-        with self._lock:
-            self._used[tool, key] = max(0, self._used.get((tool, key), 0) - 1)
-
-    def repeated(self, call: int) -> bool:
-        """Remember a refused call by its hash; whether the same one was refused before."""
-        with self._lock:
-            known = call in self._denied
-            self._denied[call] = None
-            self._denied.move_to_end(call)
-            if len(self._denied) > 10_000:
-                self._denied.popitem(last=False)
-            return known
-
-    def used(self, tool: str, key: str = "") -> int:
-        """Calls of a tool that were admitted for a key (`Identity.key`, a thread, or "" for ``per="global"``)."""
-        with self._lock:
-            return self._used.get((tool, key), 0)
-
-    def reset(self, tool: str | None = None, key: str | None = None) -> None:
-        """Forget used budgets: all, those of a tool, those of a key, or one."""
-        with self._lock:
-            for known in [k for k in self._used if tool in (None, k[0]) and key in (None, k[1])]:
-                del self._used[known]
-
-    def taint(self, run: Hashable) -> None:
-        """Remember that a run has read something untrusted."""
-        with self._lock:
-            self._tainted[run] = None
-            self._tainted.move_to_end(run)
-            if len(self._tainted) > self.max_runs:
-                self._tainted.popitem(last=False)
-
-    def tainted(self, run: Hashable) -> bool:
-        """Whether a run has read something untrusted."""
-        with self._lock:
-            return run in self._tainted
-
-    def untaint(self, run: Hashable) -> None:
-        """A run starts afresh."""
-        with self._lock:
-            self._tainted.pop(run, None)
-
-    def __copy__(self) -> ScopeState:
-        return self
-
-    def __deepcopy__(self, _: dict[int, Any]) -> ScopeState:
-        return self
-
-    def __reduce__(self) -> tuple[type[ScopeState], tuple[int, int]]:
-        return ScopeState, (self.max_keys, self.max_runs)
+def audit_record(
+    request: Request, ruling: Ruling, *, approved: bool | None, with_args: bool, run: str
+) -> dict[str, Any]:
+    """What an audit trail gets of one call: names, rules and a hashed caller; values only if asked for."""
+    found = ruling.refusals or ruling.warnings
+    record: dict[str, Any] = {
+        "time": request.now,
+        "tool": plain(request.tool),
+        "action": "block" if ruling.refusals else "flag" if ruling.warnings else "allow",
+        "rules": [refusal.rule for refusal in found],
+        "reasons": [str(refusal) for refusal in found],
+        "arg_names": sorted(plain(name) for name in request.args),
+        "caller": hashed(request.who.key),
+        "thread": request.thread,
+        "run_id": run,
+        "approved": approved,
+    }
+    if with_args:
+        record["args"] = dict(ruling.args)
+    return record
 
 
 def budget_key(rule: ToolRule, request: Request) -> str:
@@ -493,23 +309,7 @@ def count_repeat(layers: Iterable[Layer], request: Request) -> None:
             layer.state.reserve(request.tool, rule, budget_key(rule, request))
 
 
-def audit_record(
-    request: Request, ruling: Ruling, *, approved: bool | None, with_args: bool, run: str
-) -> dict[str, Any]:
-    """What an audit trail gets of one call: names, rules and a hashed caller; values only if asked for."""
-    found = ruling.refusals or ruling.warnings
-    record: dict[str, Any] = {
-        "time": request.now,
-        "tool": plain(request.tool),
-        "action": "block" if ruling.refusals else "flag" if ruling.warnings else "allow",
-        "rules": [refusal.rule for refusal in found],
-        "reasons": [str(refusal) for refusal in found],
-        "arg_names": sorted(plain(name) for name in request.args),
-        "caller": hashed(request.who.key),
-        "thread": request.thread,
-        "run_id": run,
-        "approved": approved,
-    }
-    if with_args:
-        record["args"] = dict(ruling.args)
-    return record
+def denial(tool: str, found: Sequence[Refusal]) -> str:
+    """What the model is told: which argument and which kind of rule, never the rule's content."""
+    why = "; ".join(map(str, found))
+    return f"The call of {plain(tool)!r} was refused: {why}. This is final: do not send the same call again."
