@@ -243,7 +243,9 @@ def guarded_class(base: Any, seam: Any) -> Any:
         namespace["_stream"] = root._stream
         if base._astream is root._astream:
             namespace["_astream"] = root._astream
-    namespace.update((name, None) for name in seam._guard_bypasses if getattr(base, name, None) is not None)
     cls = type(base)(base.__name__, (seam, base), namespace)
+    # set afterwards: in the namespace pydantic would take these for private attributes, and the base's methods would stay
     cls._guarded_base = base
+    for name in seam._guard_bypasses:
+        setattr(cls, name, None)
     return cls

@@ -112,17 +112,17 @@ class GenerateStreams(ScriptedChatModel):
 
 
 class NativeEvents(ScriptedChatModel):
-    """A model that makes the events of protocol v3 itself."""
+    """A model that makes the events of protocol v3 itself, past its ``_stream``."""
 
     def _stream_chat_model_events(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
-        yield from chunks_to_events(self._stream(messages, stop, **kwargs), message_id="m1")
+        yield from chunks_to_events(super()._stream(messages, stop, **kwargs), message_id="m1")
 
     async def _astream_chat_model_events(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Any:
-        for event in chunks_to_events(self._stream(messages, stop, **kwargs), message_id="m1"):
+        for event in chunks_to_events(super()._stream(messages, stop, **kwargs), message_id="m1"):
             yield event
 
 
