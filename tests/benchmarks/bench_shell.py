@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import contextlib
 import gc
 import importlib.util
 import os
@@ -26,11 +27,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 import langchain_guard
 from contract.small_guards import Redact
-from langchain_guard import InjectionDetector, OutputScrubber, RateLimiter, ToolScope
-from langchain_guard.testing import Reply, ScriptedChatModel
+from langchain_guard import InjectionDetector, OutputBlocked, OutputScrubber, RateLimiter, ToolScope
+from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
 
 TEXT = "The order has left our house on Monday and should arrive by the end of the week; write to us if it does not."
 CHUNKS = 500
@@ -141,6 +144,33 @@ def wrapped_model(rounds: int, number: int) -> tuple[float, float]:
     return (call["guarded"] - call["plain"]) * 1e6, (stream["guarded"] - stream["plain"]) / CHUNKS * 1e6
 
 
+def early_close(rounds: int) -> list[tuple[str, float, int]]:
+    """Rows (what ends a stream over HTTP, most milliseconds until the server sees it, most events sent of 2,000)."""
+    reply = Reply("All is well. ", "My card is 4242 4242 4242 4242, ", *["and more "] * 2_000, delay=0.001)
+    scrubbers = {
+        "consumer leaves": OutputScrubber(),
+        "answer is blocked": OutputScrubber(actions={"credit_card": "block"}),
+    }
+    rows = []
+    for name, scrubber in scrubbers.items():
+        seen, sent = [], []
+        for _ in range(rounds):
+            with ScriptedServer(reply) as server:
+                model = ChatOpenAI(model="scripted", base_url=server.url, api_key=SecretStr("unused"), max_retries=0)
+                stream = (model | scrubber).stream("x")
+                with contextlib.suppress(OutputBlocked):
+                    for number, _ in enumerate(stream):
+                        if number == 3:
+                            break
+                begin = time.perf_counter()
+                stream.close()
+                server.join()
+                seen.append((time.perf_counter() - begin) * 1e3)
+                sent.append(server.sent)
+        rows.append((name, max(seen), max(sent)))
+    return rows
+
+
 def import_cost(rounds: int) -> tuple[float, float, float]:
     """Milliseconds of CPU: what the guards need of others, the package on top of it, and all its guards on top."""
     floor = "\n".join(["import time", *_imports_of_others(), ""])
@@ -217,6 +247,9 @@ def main() -> None:
     print(f"\n{'guard.wrap(model) over the plain model':42} {call:8.1f} us/invoke {chunk:8.1f} us/chunk")
     for name, cost in peers(rounds, number):
         print(f"{name:50} {cost:8.1f} us/invoke")
+    print()
+    for name, seen, sent in early_close(max(2, rounds // 3)):
+        print(f"{name + ', over HTTP':42} {seen:8.1f} ms until the server sees it, {sent} of 2,000 events sent")
     floor, package, guards = import_cost(max(3, rounds // 2))
     print(f"\nimport langchain_guard: {package:.0f} ms CPU; with every guard {guards:.0f} ms")
     print(f"(on top of {floor:.0f} ms for what the guards need of langchain_core and pydantic)")
