@@ -105,7 +105,7 @@ def searches(hosts: Iterable[str]) -> list[Search]:
             "script_scheme",
             "link",
             redact,
-            rf"(?ai)(?<![a-z0-9])(?:{_spelled('javascript')}|{_spelled('vbscript')}|{_spelled('livescript')}|mocha){_JUNK}{_COLON}{_URL_BODY}{{0,2048}}",
+            rf"(?ai)(?<![a-z0-9])(?:{_spelled('javascript')}|{_spelled('vbscript')}|{_spelled('livescript')}|mocha){_JUNK}{_COLON}[^\s<>\"]{{0,2048}}",
             None,
             2048,
         ),

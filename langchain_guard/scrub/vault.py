@@ -97,7 +97,7 @@ class Vault:
 
     def placeholder(self, kind: str, value: str, scope: str = _SHARED) -> str:
         """The placeholder of a value: the one it has, or the next number of its kind."""
-        now = self._clock()
+        now, kind = self._clock(), kind.upper()
         with self._lock:
             book = self._book(scope, now)
             known = book.names.get((kind, value))
@@ -106,7 +106,7 @@ class Vault:
                 book.names.move_to_end((kind, value))
                 return known[0]
             number = book.counters[kind] = book.counters.get(kind, 0) + 1
-            name = f"[{kind.upper()}_{number}]"
+            name = f"[{kind}_{number}]"
             book.names[kind, value] = name, now
             book.values[name] = kind, value
             self._size += 1
