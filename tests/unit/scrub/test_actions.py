@@ -45,11 +45,8 @@ def test_a_pseudonym_is_keyed_and_stable() -> None:
     assert found
     assert OutputScrubber(actions={"*": "hash"}, key="second").scrub(MAIL) != one.split()[0]
     assert keyed_hash(b"k", "email", MAIL) != keyed_hash(b"k", "phone", MAIL)
-    # RFC 2104 over "email\0bob@example.com" with the key "k", computed with openssl
-    assert (
-        keyed_hash(b"k", "email", MAIL)
-        == __import__("hmac").new(b"k", b"email\0" + MAIL.encode(), "sha256").hexdigest()[:16]
-    )
+    # printf 'email\0bob@example.com' | openssl dgst -sha256 -hmac k
+    assert keyed_hash(b"k", "email", MAIL) == "5908a910bf6cc9f7"
 
 
 def test_mask_keeps_four_digits_and_nothing_else() -> None:
