@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_guard.identity import identity_of
 from langchain_guard.rate_limit.callers import Caller, Callers
 from langchain_guard.rate_limit.gate import Gate
-from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, Limit, capped, costs
+from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
-from langchain_guard.rate_limit.store import Plan, Store, Terms
+from langchain_guard.rate_limit.store import MemoryStore, Plan, Store, Terms
 from langchain_guard.rate_limit.usage import Prices, count_tokens
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Engine:
         single: Asks the store once.
         callers: Tells callers apart.
         prices: For cost; None without a price list.
-        plan: The limits of every caller, where they are windows of scope "user" for everybody and nothing else.
+        one: The store and the limits of every caller, where those are windows of scope "user" in memory and no more.
         owner: What makes two limiters the same one.
         measures: What the limits count.
         caps: Whether a single call is capped.
@@ -42,7 +42,7 @@ class Engine:
     single: Gate
     callers: Callers
     prices: Prices | None
-    plan: Plan | None
+    one: tuple[MemoryStore, Plan] | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
     caps: bool
@@ -62,10 +62,11 @@ class Engine:
             gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
         callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {})
         every = list(limiter.every_limit)
-        plan = None
+        one = None
         if not limiter.tiers and single.penalty is None and all(x.scope == "user" and x.period != CALL for x in every):
             ((_, compiled),) = callers.spelled("u").subjects
-            plan = compiled if compiled.simple else None
+            if compiled.simple and isinstance(store, MemoryStore):
+                one = store, compiled
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
         return cls(
             store=store,
@@ -74,7 +75,7 @@ class Engine:
             single=single,
             callers=callers,
             prices=prices,
-            plan=plan,
+            one=one,
             owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
             measures=frozenset(limit.measure for limit in every),
             caps=any(limit.period == CALL for limit in every),

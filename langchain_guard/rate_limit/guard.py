@@ -131,10 +131,11 @@ class RateLimiter(LimiterSettings):
             ValueError: The key is empty, or an amount is negative or no finite number.
         """
         engine = self.engine
-        plan = engine.plan
-        plain = plan is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost)
-        if plan is not None and plain and key.__class__ is str and key and key != GLOBAL:
-            return engine.store.hit(((key, plan),), _ONE, engine.terms)
+        one = engine.one
+        if one is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost):
+            store, plan = one
+            if key.__class__ is str and key and key != GLOBAL:
+                return store.hit_one(key, plan, _ONE, engine.terms)
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = engine.spelled(key, ip, tier)
         refused = self.over_cap(caller, amounts)

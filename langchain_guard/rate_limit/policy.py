@@ -5,9 +5,10 @@ calls closer together than P/64 share a *slot*, which ages with its latest call.
 short a time, what was used comes back at most P/64 late, and a window never needs more than 65 slots. (Token buckets,
 GCRA and two-counter windows are smaller still, but admit up to 2N - 1 in a window: they bound the rate, not the sum.)
 
-What one caller used is one list, an *entry*: the time of its last call, then for every window of the store the sum and
-the slots, an ``array('d')`` of ``latest, amount, opened`` triples in order of time. ``opened`` grows strictly, so it
-names a slot for as long as the slot lives; reservations use it to be settled in the slot that they were charged to.
+What one caller used is an *entry*, a tuple with one `Window` for every limit of the store: the sum, then the slots as
+triples ``latest, amount, opened`` in order of time, all in one ``array('d')``. ``opened`` grows strictly, so it names a
+slot for as long as the slot lives; reservations use it to be settled in the slot that they were charged to. Arrays and
+tuples of arrays are nothing for Python's garbage collector, so a million entries do not make it pause.
 
 A `Row` is one limit, compiled for this layout. Time is a parameter everywhere. Nothing here locks.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,49 +30,58 @@ RESOLUTION = 64
 TOLERANCE = 1e-9
 """What may be overdrawn, relative to the limit: sums of dollars are sums of binary fractions."""
 
-Entry = list[Any]
-"""``[last, sum, slots, sum, slots, ...]``; a window that this caller has never used holds None for its slots."""
-
+Window = array  # of float: the sum, then latest, amount, opened of each slot
+Entry = tuple["Window[float]", ...]
 
 Row = tuple[int, float, float, float, float, int, str]
-"""One limit as the engine reads it, a plain tuple because those unpack fastest: place of the window's sum in an entry
-(its slots follow), most that a window may hold, the same with the tolerance for fractions, length of the window and of
-a slot in seconds, place of the measure in `Costs`, spelling of the limit."""
-
-
-def row(at: int, amount: float, period: float, measure: int, limit: str) -> Row:
-    """A row for the window whose sum stands at `at`."""
-    return at, amount, amount * (1 + TOLERANCE), period, period / RESOLUTION, measure, limit
-
+"""One limit as the engine reads it, a plain tuple because those unpack fastest: place of its window in an entry, most
+that the window may hold, the same with the tolerance for fractions, length of the window and of a slot in seconds,
+place of the measure in `Costs`, spelling of the limit."""
 
 Answer = tuple[float, float, str]
 """Seconds to wait (0.0: admitted; ``math.inf``: it can never fit), what is left of the binding limit, its spelling."""
 
 
+def entry(width: int) -> Entry:
+    """A caller who has used nothing of so many windows."""
+    return tuple(array("d", (0.0,)) for _ in range(width))
+
+
+def row(at: int, amount: float, period: float, measure: int, limit: str) -> Row:
+    """A row for the window at this place of an entry."""
+    return at, amount, amount * (1 + TOLERANCE), period, period / RESOLUTION, measure, limit
+
+
 def decide(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answer:
     """Charge `costs` to every window if every window can take them, else to none."""
-    for at, _, ceiling, period, _, measure, _ in rows:
-        slots = entry[at + 1]
-        if slots and slots[0] <= now - period:
-            entry[at] = _age(slots, entry[at], now - period)
-        if entry[at] + costs[measure] > ceiling and (refused := refusal(entry, rows, costs, now)) is not None:
-            return refused
     if len(rows) > 1:
+        for at, _, ceiling, period, _, measure, _ in rows:
+            window = entry[at]
+            if len(window) > 1 and window[1] <= now - period:
+                _age(window, now - period)
+            if window[0] + costs[measure] > ceiling and (refused := refusal(entry, rows, costs, now)) is not None:
+                return refused
         _, left, binding = charge(entry, rows, costs, now)
         return 0.0, left, binding
-    ((at, amount, _, _, quantum, measure, limit),) = rows  # as `charge`, which the usual case need not call
-    entry[0] = now
-    if cost := costs[measure]:
-        slots = entry[at + 1]
-        if slots and now - slots[-1] < quantum:
-            slots[-3] = now
-            slots[-2] += cost
-        elif slots is None:
-            entry[at + 1] = array("d", (now, cost, now))
+    # one limit is the usual case: the same in one go
+    ((at, amount, ceiling, period, quantum, measure, limit),) = rows
+    window, cost = entry[at], costs[measure]
+    if len(window) > 1 and window[1] <= now - period:
+        _age(window, now - period)
+    used = window[0] + cost
+    if used > ceiling:
+        if cost > ceiling:
+            return math.inf, max(0.0, amount - window[0]), limit
+        left = amount - window[0]
+        return _wait(window, used - (amount + ceiling) / 2, period, now), left if left > 0 else 0.0, limit
+    if cost:
+        if len(window) > 1 and now - window[-1] < quantum:
+            window[-3] = now
+            window[-2] += cost
         else:
-            slots.extend((now, cost, now))
-        entry[at] += cost
-    left = amount - entry[at]
+            window.extend((now, cost, now))
+        window[0] = used
+    left = amount - used
     return 0.0, left if left > 0 else 0.0, limit
 
 
@@ -83,16 +93,16 @@ def refusal(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answ
     """
     longest, left, binding = 0.0, 0.0, None
     for at, amount, ceiling, period, _, measure, limit in rows:
-        slots = entry[at + 1]
-        if slots and slots[0] <= now - period:
-            entry[at] = _age(slots, entry[at], now - period)
-        wanted = entry[at] + costs[measure]
+        window = entry[at]
+        if len(window) > 1 and window[1] <= now - period:
+            _age(window, now - period)
+        wanted = window[0] + costs[measure]
         if wanted > ceiling:
             if costs[measure] > ceiling:
-                return math.inf, max(0.0, amount - entry[at]), limit
-            wait = _wait(slots, wanted - (amount + ceiling) / 2, period, now)
+                return math.inf, max(0.0, amount - window[0]), limit
+            wait = _wait(window, wanted - (amount + ceiling) / 2, period, now)
             if wait >= longest:
-                longest, left, binding = wait, amount - entry[at], limit
+                longest, left, binding = wait, amount - window[0], limit
     return None if binding is None else (longest, left if left > 0 else 0.0, binding)
 
 
@@ -104,24 +114,21 @@ def charge(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> tuple
     """
     fewest = left = math.inf
     binding = ""
-    entry[0] = now
     for at, amount, _, _, quantum, measure, limit in rows:
-        cost = costs[measure]
-        used = entry[at]
-        more = amount - used
-        if cost:
-            slots = entry[at + 1]
-            if slots is None:
-                entry[at + 1] = array("d", (now, cost, now))
-            elif slots and now - slots[-1] < quantum:
-                slots[-3] = now
-                slots[-2] += cost
+        window = entry[at]
+        if cost := costs[measure]:
+            if len(window) > 1 and now - window[-1] < quantum:
+                window[-3] = now
+                window[-2] += cost
             else:
-                slots.extend((now, cost, now))
-            entry[at] = used + cost
-            more = more / cost - 1.0
+                window.extend((now, cost, now))
+            window[0] += cost
+            rest = amount - window[0]
+            more = rest / cost
+        else:
+            more = rest = amount - window[0]
         if more < fewest:
-            fewest, left, binding = more, amount - entry[at], limit
+            fewest, left, binding = more, rest, limit
     return fewest, left if left > 0 else 0.0, binding
 
 
@@ -130,15 +137,16 @@ def room(entry: Entry, rows: Sequence[Row], costs: Costs) -> tuple[float, float,
     fewest = left = math.inf
     binding = ""
     for at, amount, _, _, _, measure, limit in rows:
-        more = (amount - entry[at]) / (costs[measure] or 1.0)
+        rest = amount - entry[at][0]
+        more = rest / (costs[measure] or 1.0)
         if more < fewest:
-            fewest, left, binding = more, amount - entry[at], limit
+            fewest, left, binding = more, rest, limit
     return fewest, left if left > 0 else 0.0, binding
 
 
 def stamps(entry: Entry, rows: Sequence[Row], costs: Costs) -> tuple[float | None, ...]:
     """Names of the slots that the last `charge` of `costs` went to; None where it charged nothing."""
-    return tuple(entry[at + 1][-1] if costs[measure] else None for at, _, _, _, _, measure, _ in rows)
+    return tuple(entry[at][-1] if costs[measure] else None for at, _, _, _, _, measure, _ in rows)
 
 
 def settle(
@@ -158,67 +166,70 @@ def settle(
         excess = actual[measure] - charged[measure]
         if not excess:
             continue
-        slots = entry[at + 1]
-        place = _find(slots, stamp)
-        if place >= 0:
-            excess = max(excess, -slots[place])
-            slots[place] += excess
-            entry[at] = max(entry[at] + excess, 0.0)
+        window = entry[at]
+        place = _find(window, stamp)
+        if place:
+            excess = max(excess, -window[place])
+            window[place] += excess
         elif excess > 0:
-            if slots is None:
-                slots = entry[at + 1] = array("d")
-            if slots and now - slots[-1] < quantum:
-                slots[-3] = max(now, slots[-3])
-                slots[-2] += excess
+            if len(window) > 1 and now - window[-1] < quantum:
+                window[-3] = max(now, window[-3])
+                window[-2] += excess
             else:
-                slots.extend((now, excess, now))
-            entry[at] += excess
-            entry[0] = max(entry[0], now)
+                window.extend((now, excess, now))
+        else:
+            continue
+        window[0] = max(window[0] + excess, 0.0)
 
 
 def reset_after(entry: Entry, row: Row, now: float) -> float:
     """Seconds until the whole window is free again, if nothing more is used. The entry must be aged already."""
-    slots = entry[row[0] + 1]
-    return max(0.0, slots[-3] + row[3] - now) if slots else 0.0
+    window = entry[row[0]]
+    return max(0.0, window[-3] + row[3] - now) if len(window) > 1 else 0.0
+
+
+def last(entry: Entry) -> float:
+    """When this caller last used anything."""
+    return max((window[-3] for window in entry if len(window) > 1), default=-math.inf)
 
 
 def age(entry: Entry, rows: Sequence[Row], now: float) -> None:
     """Drop from every window what has left it."""
     for at, _, _, period, _, _, _ in rows:
-        slots = entry[at + 1]
-        if slots and slots[0] <= now - period:
-            entry[at] = _age(slots, entry[at], now - period)
+        window = entry[at]
+        if len(window) > 1 and window[1] <= now - period:
+            _age(window, now - period)
 
 
-def _age(slots: array[float], used: float, cut: float) -> float:
-    """Drop the slots up to `cut`; what is left in the window."""
-    end = 0
-    for end in range(0, len(slots), 3):
-        if slots[end] > cut:
+def _age(window: Window[float], cut: float) -> None:
+    """Drop the slots up to `cut`."""
+    end, used = 1, window[0]
+    for end in range(1, len(window), 3):
+        if window[end] > cut:
             break
-        used -= slots[end + 1]
+        used -= window[end + 1]
     else:
-        end = len(slots)
-    del slots[:end]
-    return max(used, 0.0) if slots else 0.0
+        end, used = len(window), 0.0
+    del window[1:end]
+    window[0] = max(used, 0.0)
 
 
-def _wait(slots: array[float], over: float, period: float, now: float) -> float:
+def _wait(window: Window[float], over: float, period: float, now: float) -> float:
     """Seconds until `over` has left the window; never a rounding error short of it."""
-    for place in range(0, len(slots), 3):
-        over -= slots[place + 1]
+    for place in range(1, len(window), 3):
+        over -= window[place + 1]
         if over <= 0:
             break
-    wait = slots[place] + period - now
-    while now + wait - period < slots[place]:
+    wait = window[place] + period - now
+    while now + wait - period < window[place]:
         wait += math.ulp(now + wait)
     return wait
 
 
-def _find(slots: array[float] | None, stamp: float | None) -> int:
-    """Place of the amount in the slot named `stamp`; -1 if it has aged out. Late ones are found first."""
-    if slots and stamp is not None:
-        for place in range(len(slots) - 1, 0, -3):
-            if slots[place] == stamp:
+def _find(window: Window[float], stamp: float | None) -> int:
+    """Place of the amount in the slot named `stamp`; 0 if it has aged out. Late ones are found first."""
+    if stamp is not None:
+        for place in range(len(window) - 1, 1, -3):
+            if window[place] == stamp:
                 return place - 1
-    return -1
+    return 0

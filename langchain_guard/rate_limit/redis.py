@@ -262,7 +262,7 @@ class RedisStore:
         for _, plan in group:
             args += (len(plan.rows), -1 if plan.leases == math.inf else plan.leases, plan.width)
             for field, amount, ceiling, period, quantum, measure, _ in plan.rows:
-                args += (field, amount, ceiling, period, quantum, costs[measure])
+                args += (field, struct.pack("<5d", amount, ceiling, period, quantum, costs[measure]))
         return tuple(args)
 
     def _answer(self, group: tuple[Subject, ...], reply: Any) -> Decision:

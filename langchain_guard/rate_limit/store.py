@@ -233,30 +233,36 @@ class MemoryStore:
                     leases, spelled = amount, str(limit)
                     continue
                 period = float(limit.period or 0.0)
-                at = self._columns.setdefault((limit.scope, limit.measure, period), 1 + 2 * len(self._columns))
+                at = self._columns.setdefault((limit.scope, limit.measure, period), len(self._columns))
                 self._horizon = max(self._horizon, period * (1 + 1 / policy.RESOLUTION))
                 rows.append(policy.row(at, amount, period, MEASURES.index(limit.measure), str(limit)))
-        width = max((at + 2 for at, *_ in rows), default=1)
+        width = max((at + 1 for at, *_ in rows), default=0)
         return Plan(limits, tuple(rows), width, leases, spelled, bool(rows) and leases == math.inf)
 
     def hit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
         """Decide, and charge what is admitted; running calls are counted but not added."""
+        if len(subjects) == 1 and subjects[0][1].simple:
+            return self.hit_one(*subjects[0], costs, terms)
+        with self._lock:
+            now = self._time(terms)
+            refused = self._refusal(subjects, costs, now)
+            return self._charge(subjects, costs, now) if refused is None else refused
+
+    def hit_one(self, key: str, plan: Plan, costs: Costs, terms: Terms) -> Decision:
+        """`hit` for one subject with windows and nothing else: the usual case, and short for that reason."""
         with self._lock:
             now = terms.clock() + self._skew
             if now < self._now:
                 now = self._stepped_back(now)
             self._now = now
-            if len(subjects) == 1:  # the usual case, short because every request pays for it
-                ((key, plan),) = subjects
-                entry = self._entries.get(key)
-                if entry is not None and plan.simple and len(entry) >= plan.width and not self._banned:
-                    wait, left, limit = policy.decide(entry, plan.rows, costs, now)
-                    if wait == 0.0:
-                        self._entries.move_to_end(key)
-                        return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
-                    return _new(
-                        Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False)
-                    )
+            entry = self._entries.get(key)
+            if entry is not None and len(entry) >= plan.width and not self._banned:
+                wait, left, limit = policy.decide(entry, plan.rows, costs, now)
+                if wait == 0.0:
+                    self._entries.move_to_end(key)
+                    return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
+                return _new(Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False))
+            subjects = ((key, plan),)
             refused = self._refusal(subjects, costs, now)
             return self._charge(subjects, costs, now) if refused is None else refused
 
@@ -273,7 +279,7 @@ class MemoryStore:
                     ticket.lease = ticket.lease or next(self._ids)
                     self._leases.setdefault(key, {})[ticket.lease] = now + terms.lease
             decision = self._charge(subjects, costs, now)
-            ticket.stamps = tuple(policy.stamps(self._entries[key], plan.rows, costs) for key, plan in subjects)
+            ticket.stamps = tuple(policy.stamps(self._entries.get(key, ()), plan.rows, costs) for key, plan in subjects)
             return decision, ticket
 
     def peek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
@@ -292,11 +298,8 @@ class MemoryStore:
             now = self._time(terms)
             for (key, plan), stamps in zip(ticket.subjects, ticket.stamps, strict=True):
                 if actual != ticket.charged:
-                    entry = self._entries.get(key)
-                    if entry is None:
-                        entry = self._entries[key] = [now]
-                    policy_entry = self._widened(entry, plan)
-                    policy.settle(policy_entry, plan.rows, ticket.charged, actual, stamps, now)
+                    entry = self._entry(key, plan) or self._put(key, (), plan)
+                    policy.settle(entry, plan.rows, ticket.charged, actual, stamps, now)
                 if ticket.lease and (leases := self._leases.get(key)) is not None:
                     leases.pop(ticket.lease, None)
                     if not leases:
@@ -309,7 +312,7 @@ class MemoryStore:
         key, plan = subject
         with self._lock:
             now = self._time(terms)
-            entry = self._widened(self._entries.get(key) or [now], plan)
+            entry = self._entry(key, plan) or policy.entry(plan.width)
             policy.age(entry, plan.rows, now)
             windows = iter(plan.rows)
             uses = []
@@ -319,7 +322,7 @@ class MemoryStore:
                     uses.append(Use(limit, float(len(leases)), max(leases.values(), default=now) - now))
                 else:
                     row = next(windows)
-                    uses.append(Use(limit, entry[row[0]], policy.reset_after(entry, row, now)))
+                    uses.append(Use(limit, entry[row[0]][0], policy.reset_after(entry, row, now)))
             return uses
 
     def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
@@ -388,14 +391,11 @@ class MemoryStore:
         for key, plan in subjects:
             if self._book.until and (left := self._book.left(key, now)):
                 return Decision(False, left, 0.0, None, key, "memory", True)
-            entry = self._entries.get(key)
+            entry = self._entry(key, plan)
             if entry is None:
-                if not create:
-                    entry = [now]
-                elif (entry := self._entered(key, now)) is None:
+                if create and not self._makes_room(key, now):
                     return Decision(False, self._until_idle(now), 0.0, None, key, "memory")
-            if len(entry) < plan.width:
-                self._widened(entry, plan)
+                entry = policy.entry(plan.width)
             refused = policy.refusal(entry, plan.rows, costs, now)
             if refused is not None and (worst is None or refused[0] > (worst.retry_after or 0.0)):
                 wait, left, spelled = refused
@@ -415,11 +415,11 @@ class MemoryStore:
         for key, plan in subjects:
             if plan.rows:
                 if take:
-                    entry = self._entries[key]
+                    entry = self._entry(key, plan) or self._put(key, (), plan)
                     more, remaining, spelled = policy.charge(entry, plan.rows, costs, now)
                     self._entries.move_to_end(key)
                 else:
-                    entry = self._widened(self._entries.get(key) or [now], plan)
+                    entry = self._entry(key, plan) or policy.entry(plan.width)
                     more, remaining, spelled = policy.room(entry, plan.rows, costs)
                 if more < fewest:
                     fewest, left, limit, whose = more, remaining, spelled, key
@@ -429,32 +429,35 @@ class MemoryStore:
                     fewest, left, limit, whose = free, free, plan.spelled, key
         return Decision(True, 0.0, left, limit, whose, "memory")
 
-    def _entered(self, key: str, now: float) -> policy.Entry | None:
-        """An entry for a new key, two idle ones swept for it; None if the store is full of callers that are not idle."""
+    def _entry(self, key: str, plan: Plan) -> policy.Entry | None:
+        """What a caller used, with a window for every limit of the plan; None for a new caller."""
+        entry = self._entries.get(key)
+        return self._put(key, entry, plan) if entry is not None and len(entry) < plan.width else entry
+
+    def _put(self, key: str, entry: policy.Entry, plan: Plan) -> policy.Entry:
+        """The entry, wide enough for the plan, remembered."""
+        self._entries[key] = wide = entry + policy.entry(plan.width - len(entry))
+        return wide
+
+    def _makes_room(self, key: str, now: float) -> bool:
+        """Sweep two idle callers for a new one; False if the store is full of callers that are not idle."""
         entries = self._entries
         for _ in range(2):
             if not entries:
                 break
             oldest = next(iter(entries))
-            if entries[oldest][0] + self._horizon > now:
+            if policy.last(entries[oldest]) + self._horizon > now:
                 break
             del entries[oldest]
         if len(entries) >= self.max_keys and key not in _RESERVED:
             if self.when_full == "refuse_new":
-                return None
+                return False
             entries.popitem(last=False)
-        entry: policy.Entry = [now]
-        entries[key] = entry
-        return entry
+        return True
 
     def _until_idle(self, now: float) -> float:
         oldest = next(iter(self._entries.values()))
-        return max(0.0, float(oldest[0]) + self._horizon - now)
-
-    def _widened(self, entry: policy.Entry, plan: Plan) -> policy.Entry:
-        while len(entry) < plan.width:
-            entry += (0.0, None)
-        return entry
+        return max(0.0, policy.last(oldest) + self._horizon - now)
 
     def _running(self, key: str, now: float) -> dict[int | str, float]:
         """The leases of `key` that have not run out."""

@@ -16,13 +16,11 @@ WINDOWS = [(10.0, 60.0), (25.0, 300.0), (40.0, 3600.0)]
 
 
 def rows_of(windows: list[tuple[float, float]]) -> tuple[policy.Row, ...]:
-    return tuple(
-        policy.row(1 + 2 * i, amount, period, 0, f"{amount}/{period}") for i, (amount, period) in enumerate(windows)
-    )
+    return tuple(policy.row(i, amount, period, 0, f"{amount}/{period}") for i, (amount, period) in enumerate(windows))
 
 
 def entry_of(rows: tuple[policy.Row, ...]) -> policy.Entry:
-    return [0.0] + [None if i % 2 else 0.0 for i in range(2 * len(rows))]
+    return policy.entry(len(rows))
 
 
 def most_in_any_window(hits: list[tuple[float, float]], period: float) -> float:
@@ -102,9 +100,9 @@ def test_a_refused_call_uses_nothing_in_any_window() -> None:
     rows = rows_of([(1.0, 10.0), (5.0, 100.0)])
     entry = entry_of(rows)
     assert policy.decide(entry, rows, costs(1), 0.0)[0] == 0.0
-    before = [entry[1], list(entry[2]), entry[3], list(entry[4])]
+    before = [list(window) for window in entry]
     assert policy.decide(entry, rows, costs(1), 1.0) == (9.0, 0.0, "1.0/10.0")
-    assert [entry[1], list(entry[2]), entry[3], list(entry[4])] == before
+    assert [list(window) for window in entry] == before
 
 
 def test_retry_after_counts_from_the_oldest_call_that_must_leave() -> None:
@@ -126,11 +124,11 @@ def test_a_full_window_keeps_at_most_65_slots() -> None:
     entry = entry_of(rows)
     for step in range(20_000):
         policy.decide(entry, rows, costs(1), step * 0.01)
-    assert len(entry[2]) <= 3 * (policy.RESOLUTION + 1)
+    assert len(entry[0]) <= 1 + 3 * (policy.RESOLUTION + 1)
 
 
 def test_dimes_add_up_to_a_dollar() -> None:
-    rows = (policy.row(1, 1.0, 60.0, 4, "$1/minute"),)
+    rows = (policy.row(0, 1.0, 60.0, 4, "$1/minute"),)
     entry = entry_of(rows)
     answers = [policy.decide(entry, rows, costs(cost=0.1), 0.0)[0] for _ in range(11)]
     assert answers[:10] == [0.0] * 10
@@ -138,7 +136,7 @@ def test_dimes_add_up_to_a_dollar() -> None:
 
 
 def test_the_binding_limit_is_the_one_that_takes_the_fewest_more_calls() -> None:
-    rows = (policy.row(1, 20.0, 60.0, 0, "20/minute"), policy.row(3, 100.0, 60.0, 1, "100 tokens/minute"))
+    rows = (policy.row(0, 20.0, 60.0, 0, "20/minute"), policy.row(1, 100.0, 60.0, 1, "100 tokens/minute"))
     entry = entry_of(rows)
     assert policy.decide(entry, rows, costs(1, tokens=2), 0.0) == (0.0, 19.0, "20/minute")
     assert policy.decide(entry, rows, costs(1, tokens=50), 0.0) == (0.0, 48.0, "100 tokens/minute")
@@ -155,7 +153,7 @@ settlements = st.lists(
 def test_sums_and_slots_agree_and_what_fits_its_reservation_never_breaks_the_limit(
     steps: list[tuple[float, int, float, int]],
 ) -> None:
-    rows = (policy.row(1, 200.0, 60.0, 1, "200 tokens/minute"),)
+    rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry, now, running, used = entry_of(rows), 0.0, [], []
     for gap, reserved, later, real in steps:
         now += gap
@@ -167,14 +165,14 @@ def test_sums_and_slots_agree_and_what_fits_its_reservation_never_breaks_the_lim
             actual = min(real, reserved)
             running.append((now + later, now, reserved, actual, stamps))
             used.append((now, actual))
-        slots = entry[2] or []
-        assert entry[1] == pytest.approx(sum(slots[1::3]))
+        total, *slots = entry[0]
+        assert total == pytest.approx(sum(slots[1::3]))
         assert all(amount >= 0 for amount in slots[1::3])
     assert most_in_any_window(used, 60.0) <= 200.0
 
 
 def test_an_overdraft_is_a_debt_that_the_next_call_waits_for() -> None:
-    rows = (policy.row(1, 200.0, 60.0, 1, "200 tokens/minute"),)
+    rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
     policy.decide(entry, rows, costs(tokens=50), 0.0)
     policy.settle(entry, rows, costs(tokens=50), costs(tokens=500), policy.stamps(entry, rows, costs(tokens=50)), 5.0)
@@ -183,7 +181,7 @@ def test_an_overdraft_is_a_debt_that_the_next_call_waits_for() -> None:
 
 
 def test_an_overdraft_of_a_call_longer_than_the_window_is_charged_when_it_is_known() -> None:
-    rows = (policy.row(1, 200.0, 60.0, 1, "200 tokens/minute"),)
+    rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
     policy.decide(entry, rows, costs(tokens=50), 0.0)
     stamps = policy.stamps(entry, rows, costs(tokens=50))
@@ -193,11 +191,10 @@ def test_an_overdraft_of_a_call_longer_than_the_window_is_charged_when_it_is_kno
 
 
 def test_giving_back_more_than_a_slot_holds_leaves_it_empty() -> None:
-    rows = (policy.row(1, 200.0, 60.0, 1, "200 tokens/minute"),)
+    rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
     policy.decide(entry, rows, costs(tokens=50), 0.0)
     stamps = policy.stamps(entry, rows, costs(tokens=50))
     for _ in range(2):
         policy.settle(entry, rows, costs(tokens=50), costs(), stamps, 1.0)
-    assert entry[1] == 0.0
-    assert list(entry[2])[1::3] == [0.0]
+    assert list(entry[0])[0::2] == [0.0, 0.0]

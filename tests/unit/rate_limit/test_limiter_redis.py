@@ -165,9 +165,9 @@ def test_nothing_hangs_and_everything_is_marked(
         assert hit().source == "redis"
         getattr(server, how)()
         first, seconds = timed(hit)
-        assert seconds < 0.3
+        assert seconds < 0.5  # the time-out of 0.25 s, and a machine that is busy
         rest = [timed(hit) for _ in range(30)]
-        assert all(seconds < 0.1 for _, seconds in rest)
+        assert all(seconds < 0.2 for _, seconds in rest)
         decisions = [first, *(decision for decision, _ in rest)]
         assert {decision.source for decision in decisions} == {"local"}
         admitted = sum(decision.allowed for decision in decisions)
