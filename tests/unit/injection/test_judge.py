@@ -238,3 +238,26 @@ def test_what_is_no_judge_is_refused_at_construction():
     assert judge_of(None) is None
     judge = Judge(lambda *_: None, lambda *_: None)
     assert judge_of(judge) is judge
+
+
+def test_langgraph_s_messages_mode_shows_the_answer_only():
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    with ScriptedServer(answer("safe")) as server:
+        guard = InjectionDetector(detectors=[grey], judge=model(server))
+        chat = ScriptedChatModel(Reply("a", "b"))
+
+        def node(state, config):
+            guard.invoke(state["messages"], config)
+            return {"messages": [chat.invoke(state["messages"], config)]}
+
+        graph = (
+            StateGraph(MessagesState)
+            .add_node("answer", node)
+            .add_edge(START, "answer")
+            .add_edge("answer", END)
+            .compile()
+        )
+        shown = [m.content for m, _ in graph.stream({"messages": [("user", GREY)]}, stream_mode="messages")]
+        assert len(server.requests) == 1
+    assert "".join(shown) == "ab"
