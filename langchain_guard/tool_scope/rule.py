@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -57,7 +57,7 @@ class ToolRule:
     other_args: OtherArgs = "deny"
     budget: int | None = None
     per: Per = "principal"
-    requires: tuple[str, ...] = ()
+    requires: Collection[str] = ()
     when: Callable[[dict[str, Any], Identity], Any] | None = None
     approve: bool | Approver | None = None
     reads: Reads = "trusted"
@@ -80,7 +80,10 @@ class ToolRule:
             raise ConfigError(f"ToolRule(budget={self.budget!r}) must be a number of calls, 0 or more, or None")
         if isinstance(self.requires, str):
             raise ConfigError("ToolRule(requires=...) must be several scopes, such as ('orders:read',), not one str")
-        object.__setattr__(self, "requires", tuple(self.requires))
+        requires = tuple(sorted(self.requires) if isinstance(self.requires, set | frozenset) else self.requires)
+        if not all(isinstance(scope, str) and scope for scope in requires):
+            raise ConfigError("ToolRule(requires=...) must be names of scopes, such as ('orders:read',)")
+        object.__setattr__(self, "requires", requires)
         if self.when is not None and (not callable(self.when) or inspect.iscoroutinefunction(self.when)):
             raise ConfigError("ToolRule(when=...) must be a synchronous callable(args, who) or None")
         if not (self.approve is None or isinstance(self.approve, bool)):

@@ -256,8 +256,8 @@ class Query:
         try:
             tokens = dialect.tokenize(text)
             _bounded(tokens, self.sqlglot.TokenType)
-            if self.scope.dialect == "mysql" and any("\\" in text[token.start : token.end + 1] for token in tokens):
-                refuse("has a backslash in it")  # whether it escapes what follows is a setting of the server
+            if self.scope.dialect == "mysql":
+                _plain_mysql(text, tokens)
             # sqlglot logs the text of statements that it cannot parse: those never get so far
             _one_query(tokens, self.sqlglot.TokenType)
             trees = dialect.parser(error_level=errors.ErrorLevel.RAISE).parse(tokens, text)
@@ -389,6 +389,21 @@ def _bounded(tokens: list[Any], kinds: Any) -> None:
         # MySQL and MariaDB run /*! ... */ and /*M! ... */, and take orders from /*+ ... */
         if any(comment.lstrip().startswith(("!", "M!", "+")) for comment in token.comments):
             refuse("has a comment that a server may run")
+
+
+def _plain_mysql(text: str, tokens: list[Any]) -> None:
+    """Refuse what MySQL reads in another way than its settings, or other parsers, make it seem."""
+    end = 0
+    for token in tokens:
+        # whether a backslash escapes what follows is a setting of the server
+        if "\\" in text[token.start : token.end + 1]:
+            refuse("has a backslash in it")
+        # two dashes begin a comment only if a blank follows: https://dev.mysql.com/doc/refman/8.4/en/ansi-diff-comments.html
+        if re.search(r"--\S", text[end : token.start]):
+            refuse("has a comment of an unusual form")
+        end = token.end + 1
+    if re.search(r"--\S", text[end:]):
+        refuse("has a comment of an unusual form")
 
 
 def _one_query(tokens: list[Any], kinds: Any) -> None:

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from langchain_guard.errors import ConfigError
@@ -42,7 +42,7 @@ def readonly_sqlite(
     timeout: float = 2.0,
     check_same_thread: bool = False,
 ) -> sqlite3.Connection:
-    """A connection to a SQLite file that can read some columns of some tables, and do nothing else.
+    """A connection to a SQLite file that can read some columns of some tables, and do nothing else; ``with`` closes it.
 
     Opened with ``mode=ro``; an authorizer (https://sqlite.org/c3ref/set_authorizer.html) allows SELECT, the columns
     given and SQLite's ordinary functions; limits bound sizes, and a statement that runs too long is interrupted.
@@ -62,7 +62,9 @@ def readonly_sqlite(
     if not file.is_file():
         raise ConfigError(f"readonly_sqlite(path={str(path)!r}) must be a database file")
     uri = f"file:{quote(str(file.resolve()))}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=check_same_thread)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=check_same_thread, factory=_Closing
+    )
     try:
         wall = _SqliteWall(connection, tables, timeout)
         for limit, value in _LIMITS.items():
@@ -76,6 +78,14 @@ def readonly_sqlite(
         connection.close()
         raise
     return connection
+
+
+class _Closing(sqlite3.Connection):
+    """A connection that ``with`` closes: it has no transaction that ``with`` could end instead."""
+
+    def __exit__(self, *_: object) -> Literal[False]:
+        self.close()
+        return False
 
 
 class _SqliteWall:

@@ -117,6 +117,13 @@ def test_a_statement_that_runs_too_long_is_interrupted(path: Path) -> None:
     wall.close()
 
 
+def test_with_closes_the_connection(path: Path) -> None:
+    with readonly_sqlite(path, TABLES) as wall:
+        assert wall.execute("SELECT COUNT(*) FROM orders").fetchall() == [(4,)]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        wall.execute("SELECT 1")
+
+
 def test_a_view_can_be_in_scope_without_its_tables(path: Path) -> None:
     wall = readonly_sqlite(path, {"paid": ["id", "total"]})
     assert wall.execute("SELECT id, total FROM paid ORDER BY id").fetchall() == [(2, 150.0), (4, 75.5)]
