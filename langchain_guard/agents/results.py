@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import ToolMessage
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, ToolException
 from langgraph.types import Command
 
 from langchain_guard.values import Unreadable, read
@@ -44,6 +44,25 @@ class ResultJudge:
             return self.passed
         message = _as_message(tool, result)
         return self._handed_on(result, message, await self.ajudge(message))
+
+    def error(self, error: ToolException) -> None:
+        """An error whose text is meant for the model: its text is guarded in place."""
+        if message := self._error(error):
+            self._told(error, message, self.judge(message))
+
+    async def aerror(self, error: ToolException) -> None:
+        """As `error`."""
+        if message := self._error(error):
+            self._told(error, message, await self.ajudge(message))
+
+    def _error(self, error: ToolException) -> ToolMessage | None:
+        self.done = True
+        return ToolMessage(error.args[0], tool_call_id="") if error.args and isinstance(error.args[0], str) else None
+
+    def _told(self, error: ToolException, message: ToolMessage, judged: ToolMessage) -> None:
+        self.passed = judged.content
+        if judged is not message:
+            error.args = (judged.content, *error.args[1:])
 
     def _handed_on(self, result: Any, message: ToolMessage, judged: ToolMessage) -> Any:
         """The tool's result with what became of its message; the same object if nothing did."""
@@ -93,14 +112,27 @@ def _judging_class(base: Any) -> Any:
     @functools.wraps(base._run)
     def _run(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._guard_judge.done = False
-        result = base._run(self, *args, **kwargs)
-        return self._guard_judge.raw(self, result)
+        try:
+            result = base._run(self, *args, **kwargs)
+        except ToolException as error:
+            failed = error
+        else:
+            return self._guard_judge.raw(self, result)
+        self._guard_judge.error(failed)  # outside of the handler: a refusal must not be chained to the text it refuses
+        raise failed
 
     @functools.wraps(like)
     async def _arun(self: Any, *args: Any, **kwargs: Any) -> Any:
         self._guard_judge.done = False
-        result = await base._arun(self, *args, **kwargs)
-        return result if self._guard_judge.done else await self._guard_judge.araw(self, result)
+        try:
+            result = await base._arun(self, *args, **kwargs)
+        except ToolException as error:
+            failed = error
+        else:
+            return result if self._guard_judge.done else await self._guard_judge.araw(self, result)
+        if not self._guard_judge.done:
+            await self._guard_judge.aerror(failed)
+        raise failed
 
     namespace = {"_run": _run, "_arun": _arun, "__module__": base.__module__, "__qualname__": base.__qualname__}
     return type(base)(base.__name__, (base,), namespace)

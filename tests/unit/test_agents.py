@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForToolRun
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import InjectedToolCallId, ToolException, tool
+from langchain_core.tools import BaseTool, InjectedToolCallId, ToolException, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
@@ -33,6 +35,7 @@ from langchain_guard import (
     scope_tools,
 )
 from langchain_guard.agents import GuardMiddleware
+from langchain_guard.agents.results import ResultJudge
 from langchain_guard.agents.tally import Tally
 from langchain_guard.testing import Call, ManualClock, Reply, ScriptedChatModel
 from support import run
@@ -351,6 +354,16 @@ def _handled_error() -> Any:
     return look
 
 
+def _async_error() -> Any:
+    @tool
+    async def look(q: str) -> str:
+        """Look."""
+        raise ToolException(f"no SECRET-1234 {q}")
+
+    look.handle_tool_error = lambda error: f"sorry, SECRET-5678: {error}"
+    return look
+
+
 def _async_only() -> Any:
     @tool
     async def look(q: str) -> str:
@@ -358,6 +371,16 @@ def _async_only() -> Any:
         return f"found SECRET-1234 {q}"
 
     return look
+
+
+class OldStyle(BaseTool):
+    """A tool that is a class of its own, asks for its run, and leaves async to LangChain."""
+
+    name: str = "look"
+    description: str = "Look something up."
+
+    def _run(self, q: str, run_manager: CallbackManagerForToolRun) -> str:
+        return f"found SECRET-1234 {q}, {run_manager.run_id is not None}"
 
 
 RESULTS = {
@@ -369,10 +392,12 @@ RESULTS = {
     "commands": (_commands, f"found {MARK} x"),
     "handled-error": (_handled_error, f"no {MARK} x"),
     "async-only": (_async_only, f"found {MARK} x"),
+    "async-only error": (_async_error, f"sorry, {MARK}: no {MARK} x"),
+    "old style": (OldStyle, f"found {MARK} x, True"),
 }
 
 
-WAYS = [(form, call) for form in RESULTS for call in (invoke, ainvoke) if form != "async-only" or call is ainvoke]
+WAYS = [(form, call) for form in RESULTS for call in (invoke, ainvoke) if "async" not in form or call is ainvoke]
 """LangChain runs an async tool in an async agent only."""
 
 
@@ -380,11 +405,35 @@ WAYS = [(form, call) for form in RESULTS for call in (invoke, ainvoke) if form !
 def test_every_form_of_a_result_is_guarded_and_judged_once(form, call):
     make, expected = RESULTS[form]
     agent = create_agent(ScriptedChatModel(loop("look")), [make()], middleware=[GuardMiddleware([Redact()])])
+    heard = Heard()
     with collect_verdicts() as verdicts:
-        message = call(agent, HI)["messages"][2]
+        message = call(agent, HI, {"callbacks": [heard]})["messages"][2]
     assert message.content == expected
     assert "SECRET-" not in repr(message)
-    assert [verdict.action for verdict in verdicts].count("redact") == 1
+    if form == "async-only error":  # what the tool's own handler adds to the guarded text is judged after the run
+        assert heard.results[0].content == f"sorry, SECRET-5678: no {MARK} x"
+        assert [verdict.action for verdict in verdicts].count("redact") == 2
+    else:
+        assert "SECRET-" not in repr(heard.results)
+        assert [verdict.action for verdict in verdicts].count("redact") == 1
+
+
+def test_a_command_may_carry_the_applications_own_objects():
+    given = object()
+    command = Command(update={"thing": given, "note": "SECRET-1234", "messages": [HumanMessage("SECRET-5678")]})
+    judged = ResultJudge(Redact().invoke, Redact().ainvoke).message(command)
+    assert judged.update["thing"] is given
+    assert (judged.update["note"], judged.update["messages"][0].text) == (MARK, MARK)
+    harmless = Command(update={"thing": given, "note": "fine"})
+    assert ResultJudge(Redact().invoke, Redact().ainvoke).message(harmless) is harmless
+
+
+@both
+def test_a_refused_error_is_not_chained_to_its_text(call):
+    agent = create_agent(ScriptedChatModel(loop("look")), [_handled_error()], middleware=[GuardMiddleware([Block()])])
+    with pytest.raises(OutputBlocked) as caught:
+        call(agent, HI)
+    assert "SECRET-" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_an_artifact_keeps_its_form():
@@ -444,6 +493,16 @@ def test_a_failing_tool_fails_as_it_did():
         invoke(agent, HI)
 
 
+class Heard(BaseCallbackHandler):
+    """Keeps what callbacks are told of tools' results."""
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []
+
+    def on_tool_end(self, output: Any, **_: Any) -> None:
+        self.results.append(output)
+
+
 class Again(AgentMiddleware):
     """Calls each tool twice, as a retry does, and makes something of the result."""
 
@@ -492,7 +551,10 @@ def test_what_another_middleware_makes_of_a_call_is_judged_too(call, make, made,
         call = ainvoke
     middleware = [GuardMiddleware([Redact()]), Again(made)]
     agent = create_agent(ScriptedChatModel(loop("look")), [tool], middleware=middleware)
-    assert call(agent, HI)["messages"][2].content == expected
+    heard = Heard()
+    assert call(agent, HI, {"callbacks": [heard]})["messages"][2].content == expected
+    assert len(heard.results) == 2
+    assert "SECRET-" not in repr(heard.results)
 
 
 # -- a refused result
@@ -686,23 +748,33 @@ def test_an_agent_among_the_tools_counts_on_the_run_around_it(call):
     assert caught.value.limit in {"9 model_calls/run", "9 tool_calls/run"}
 
 
+class Counts(AgentMiddleware):
+    """Keeps what a run has used at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, int]] = []
+
+    def after_agent(self, state: Any, runtime: Any) -> None:
+        self.seen.extend(dict(tally) for tally in state["guard_run"].values())
+
+
 @both
-def test_the_runs_counts_are_exact_over_both_agents(call):
-    seen: list[dict[str, int]] = []
+def test_the_runs_counts_are_exact_over_agents_in_agents(call):
+    """Two middlewares in each agent and three agents deep: nothing is counted twice."""
 
-    class Look(AgentMiddleware):
-        def after_agent(self, state: Any, runtime: Any) -> None:
-            seen.extend(dict(tally) for tally in state["guard_run"].values())
+    def two() -> list[GuardMiddleware]:
+        return [GuardMiddleware(), GuardMiddleware(name="second")]
 
-    inner = create_agent(ScriptedChatModel(loop("look", "look")), [look], middleware=[GuardMiddleware()])
-    outer = create_agent(
-        ScriptedChatModel(loop("ask")),
-        [_asks(inner)],
-        middleware=[GuardMiddleware(), GuardMiddleware(name="b"), Look()],
-    )
-    call(outer, HI)
-    # outer: 2 calls of its model and 1 tool; inner: 3 calls and 2 tools; each answer has 12 tokens
-    assert seen == [{"model_calls": 5, "tool_calls": 3, "tokens": 60}] * 2
+    innermost, inner, outer = Counts(), Counts(), Counts()
+    agent = create_agent(ScriptedChatModel(loop("look", "look")), [look], middleware=[*two(), innermost])
+    agent = create_agent(ScriptedChatModel(loop("ask")), [_asks(agent)], middleware=[*two(), inner])
+    agent = create_agent(ScriptedChatModel(loop("ask")), [_asks(agent)], middleware=[*two(), outer])
+    call(agent, HI)
+    # the innermost: 3 calls of its model, 2 tools; each agent around it: 2 calls and 1 tool; each answer has 12 tokens
+    assert innermost.seen == [{"model_calls": 3, "tool_calls": 2, "tokens": 36}] * 2
+    assert inner.seen == [{"model_calls": 5, "tool_calls": 3, "tokens": 60}] * 2
+    assert outer.seen == [{"model_calls": 7, "tool_calls": 4, "tokens": 84}] * 2
 
 
 @both

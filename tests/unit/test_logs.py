@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_core.tracers import LangChainTracer
@@ -152,6 +154,13 @@ def test_other_custom_events_are_none_of_its_business():
     assert heard == []
 
 
+def test_a_hook_runs_in_the_callers_thread_and_in_the_order_of_the_decisions():
+    heard: list[Any] = []
+    handler = VerdictHandler(lambda verdict: heard.append((threading.get_ident(), verdict["guard"])))
+    run(chain().ainvoke("hi", {"callbacks": [handler]}))
+    assert heard == [(threading.get_ident(), "RateLimiter"), (threading.get_ident(), "Redact")]
+
+
 def test_a_hook_that_cannot_be_called_is_refused():
     with pytest.raises(ConfigError, match=r"hook=\.\.\.\) must be a function of a dict, not str"):
         VerdictHandler("log")
@@ -248,6 +257,17 @@ def test_langsmith_gets_each_verdict_as_an_event_of_its_run():
         ("Redact", "allow"),
     ]
     assert "SECRET-" not in json.dumps(sent.bodies)
+
+
+def test_langsmith_gets_no_event_that_is_not_ours():
+    def works(value: str) -> str:
+        dispatch_custom_event("progress", {"note": value})
+        return value
+
+    client, sent = langsmith()
+    _trace(VerdictTracer(client=client), RunnableLambda(works))
+    assert sent.bodies
+    assert "progress" not in json.dumps(sent.bodies)
 
 
 def test_langsmiths_own_tracer_leaves_them_out():
