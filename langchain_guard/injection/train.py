@@ -284,6 +284,7 @@ def _row(row: Any, where: str) -> Row:
 
 
 _MOST_LOST = 0.05
+_FEW = 2000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -291,9 +292,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m langchain_guard train", description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="+", help="JSON lines with text, label, and if known kind and source")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="the model's card, NAME.json; NAME.bin is put beside it"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="the model's card; its tables are put beside it, ending in .bin",
     )
-    parser.add_argument("--base", default=None, help="adapt this model instead of training anew: 'built-in' or a card")
+    parser.add_argument(
+        "--base", default=None, help="adapt this model: 'built-in' (default below 2,000 rows) or a card"
+    )
     parser.add_argument(
         "--licences", type=Path, help='JSON: {source: {"ship": true}}; the other sources only set thresholds'
     )
@@ -313,18 +320,23 @@ def _run(options: argparse.Namespace) -> int:
     def log(line: str) -> None:
         print(line, flush=True)  # noqa: T201
 
-    if options.output.suffix != ".json":
-        raise ConfigError(f"-o {options.output.name}: a model's card must end in .json")
+    if options.output.suffix == ".bin":
+        raise ConfigError(
+            f"-o {options.output.name}: this names the card; its tables are put beside it under that name"
+        )
     rows = [row for path in options.data for row in read_rows(path)]
-    before = load() if options.base in (None, "built-in") else load(str(options.base))
-    if options.base is not None:
+    base = options.base
+    if base is None and len(rows) < _FEW:
+        log(f"{len(rows)} rows are too few to train anew: the built-in model is adapted to them")
+        base = "built-in"
+    before = load() if base in (None, "built-in") else load(str(base))
+    if base is not None:
         model = adapt(before, rows, seed=options.seed, log=log)
     else:
-        if (
-            len({(row.source, row.label) for row in rows}) < 4
-            or min(sum(r.label for r in rows), sum(not r.label for r in rows)) < 50
-        ):
-            raise ConfigError("too few rows or sources to train anew; use --base built-in to adapt the built-in model")
+        if len({(row.source, row.label) for row in rows}) < 4 or len({row.label for row in rows}) < 2:
+            raise ConfigError(
+                "training anew needs several sources of both labels; --base built-in adapts the built-in model"
+            )
         table = _licences(options.licences)
         shipped = [row for row in rows if table is None or table.get(row.source, {}).get("ship")]
         unseen = [row for row in rows if table is not None and not table.get(row.source, {}).get("ship")]
@@ -338,7 +350,10 @@ def _run(options: argparse.Namespace) -> int:
     if new.recall < old.recall - _MOST_LOST and not options.force:
         print("train: not written: the model knows fewer attacks than before (--force writes it)", file=sys.stderr)  # noqa: T201
         return 1
-    model.save(options.output)
+    try:
+        model.save(options.output)
+    except OSError as error:
+        raise ConfigError(f"-o {options.output.name} cannot be written ({type(error).__name__})") from None
     log(f"wrote {options.output.name} and {options.output.with_suffix('.bin').name}")
     return 0
 

@@ -164,8 +164,8 @@ def _written(tmp_path, rows):
 
 
 def test_the_command_adapts_writes_and_is_loaded_again(tmp_path, capsys):
-    out = tmp_path / "mine.json"
-    assert main([str(_written(tmp_path, ROWS)), "--base", "built-in", "-o", str(out)]) == 0
+    out = tmp_path / "mine.model"
+    assert main([str(_written(tmp_path, ROWS)), "-o", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "sanity set: recall" in shown
     card = json.loads(out.read_text())
@@ -190,15 +190,16 @@ def test_a_model_that_forgets_is_not_written_unless_forced(tmp_path, capsys):
 
 BAD = {
     "no such file": (["missing.jsonl", "-o", "m.json"], "cannot be read"),
-    "too few rows": (["rows.jsonl", "-o", "m.json"], "--base built-in"),
-    "a wrong ending": (["rows.jsonl", "-o", "m.bin"], ".json"),
+    "one source": (["many.jsonl", "-o", "m.json"], "--base built-in"),
+    "no such folder": (["rows.jsonl", "-o", "missing/m.json"], "cannot be written"),
+    "a wrong ending": (["rows.jsonl", "-o", "m.bin"], "m.bin"),
     "no model": (["rows.jsonl", "--base", "rows.jsonl", "-o", "m.json"], "not a model"),
-    "too few for licences": (["rows.jsonl", "-o", "m.json", "--licences", "rows.jsonl"], "too few"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD.keys())
 def test_bad_arguments_are_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, told):
+    _written(tmp_path, ROWS * 30).rename(tmp_path / "many.jsonl")
     _written(tmp_path, ROWS[:4])
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
