@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_guard.identity import identity_of
+from langchain_guard.identity import identity_of, normalize_ip
 from langchain_guard.rate_limit.callers import Caller, Callers
 from langchain_guard.rate_limit.gate import Gate
 from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
@@ -86,10 +86,12 @@ class Engine:
         """The caller with this key.
 
         Raises:
-            ValueError: The key is empty.
+            ValueError: The key is empty, or the address is none.
         """
         if not isinstance(key, str) or not key:
             raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
+        if ip is not None and not ip.startswith("ip:"):
+            ip = f"ip:{normalize_ip(ip)}"
         return self.callers.spelled(key, ip, tier)
 
     def caller(self, limiter: RateLimiter, config: Any, identity: Identity) -> Caller:

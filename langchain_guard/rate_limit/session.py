@@ -60,7 +60,8 @@ class Held(Session):
             self.limiter.store.local.saw_answer(meter.answer / meter.known)
         elif self.limiter.refund_on_error and isinstance(error, Exception) and not meter.pieces:
             return costs()
-        known = (charged[0], meter.total, meter.prompt, meter.answer, meter.cost, 0.0)
+        cost = charged[4] if meter.prices is None else meter.cost  # without prices, only the estimate knows of money
+        known = (charged[0], meter.total, meter.prompt, meter.answer, cost, 0.0)
         if meter.known and not meter.unknown and not meter.running:
             return known
         if not charged[1]:

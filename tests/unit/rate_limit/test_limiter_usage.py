@@ -388,6 +388,15 @@ def test_money_is_settled_by_the_model_that_answered(clock: ManualClock) -> None
         assert used(limiter) == [pytest.approx(0.4)]
 
 
+def test_money_without_a_price_list_is_what_was_estimated(clock: ManualClock) -> None:
+    limiter = RateLimiter("$1/day", estimate=lambda _: {"tokens": 9, "cost": 0.4}, clock=clock)
+    model = limiter.wrap(ScriptedChatModel(Reply("a", usage=(7, 5))))
+    assert [model.invoke("hi", ME).content, model.invoke("hi", ME).content] == ["a", "a"]
+    assert used(limiter) == [pytest.approx(0.8)]
+    with pytest.raises(RateLimitExceeded):
+        model.invoke("hi", ME)
+
+
 def test_a_budget_that_is_spent_stops_every_call(clock: ManualClock) -> None:
     limiter = RateLimiter("$1/day", prices={"scripted": (10.0, 10.0)}, clock=clock)
     model = ScriptedChatModel(Reply("a", usage=(60_000, 60_000)))
