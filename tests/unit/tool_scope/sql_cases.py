@@ -216,7 +216,6 @@ REFUSED: dict[str, list[str]] = {
         "SELECT DISTINCT ON (ssn) id FROM customers",
         'SELECT "ID" FROM customers',
         'SELECT id FROM "Customers"',
-        "SELECT id FROM customers LIMIT ALL",
         "SELECT id FROM customers LIMIT NULL",
         "SELECT id FROM customers FETCH FIRST 10 PERCENT ROWS ONLY",
         "SELECT id FROM customers ORDER BY id FETCH FIRST 1 ROWS WITH TIES",
