@@ -1,9 +1,7 @@
 """Paths below one folder.
 
 The canonical value is the real path, which is what runs. A check cannot prevent a race: whoever can write below the
-folder can put a symbolic link in place after it, so a tool has to open what it was given without following links
-(``os.open(path, os.O_RDONLY | os.O_NOFOLLOW)``; every component is real already, only the last one can still change, or
-all of them if the folder is writable by others).
+folder can put a symbolic link in place after it. `open_below` opens a checked path without following any.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ attack. So the grammar here is small: what every parser reads alike passes, ever
 put together anew from the parts that were judged.
 
 A check of the name cannot prevent a race: a name can resolve to another address a moment later, and a server can answer
-with a redirect. A tool that fetches has to connect to an address that it has checked, and to judge every redirect
-(``Arg.url(...).check(location)``) before it follows it.
+with a redirect. A tool that fetches has to connect to an address that it has checked (`public_address`), and to judge
+every redirect (``Arg.url(...).check(location)``) before it follows it.
 """
 
 from __future__ import annotations

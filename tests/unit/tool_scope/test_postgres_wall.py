@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from hypothesis import given, settings
 from langchain_core.tools import tool
 from scoped_kit import ANN, BOB, outcome, scoped
 from sql_cases import ALLOWED, REFUSED, TABLES
+from test_sqlite_wall import QUERY
 
 from langchain_guard import Arg, ConfigError, ToolRule
 from langchain_guard.tool_scope import postgres_reader_sql
@@ -176,6 +178,19 @@ def test_whatever_the_check_passes_asks_for_no_privilege_that_the_reader_lacks(r
             except psycopg.Error:
                 pass  # another dialect's function or type
     assert passed >= 5
+
+
+@settings(max_examples=150)
+@given(QUERY)
+def test_no_generated_query_that_passes_asks_for_more_than_the_reader_may(reader: Any, sql: str) -> None:
+    verdict, canonical = CHECK.check(sql)
+    if not verdict.blocked:
+        try:
+            reader.execute(f"EXPLAIN {canonical}")
+        except psycopg.errors.InsufficientPrivilege as error:
+            pytest.fail(f"{canonical}: {error}")
+        except psycopg.Error:
+            pass  # types that do not fit
 
 
 NAMES_IN_THE_WAY = [
