@@ -16,12 +16,12 @@ from langchain_guard.patterns import compile_pattern
 from langchain_guard.policy import Judged
 from langchain_guard.scrub.finder import PatternFinder, Search
 from langchain_guard.scrub.invisible import Cleaner
-from langchain_guard.scrub.rules import KINDS, MASKED, ROWS, phone_rows
 from langchain_guard.streaming import Span, SpanScanner
 from langchain_guard.verdict import Finding, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
 
     from langchain_guard.streaming import Finder
     from langchain_guard.verdict import Action
@@ -99,25 +99,33 @@ class Plan:
         return self
 
 
+def _tables() -> ModuleType:
+    """The tables of rules, which nobody needs who only imports the package."""
+    from langchain_guard.scrub import rules  # noqa: PLC0415
+
+    return rules
+
+
 def chosen_kinds(kinds: str | Sequence[str]) -> frozenset[str]:
     """The kinds that an argument names: "default", "secrets", "pii", "all", a kind, or a list of these.
 
     Raises:
         ConfigError: There is no such kind.
     """
+    kinds_of = _tables().KINDS
     names = [kinds] if isinstance(kinds, str) else list(kinds)
     chosen: set[str] = set()
     for name in names:
         if name == "default":
-            chosen |= {kind for kind, group in KINDS.items() if group != "opt-in"}
+            chosen |= {kind for kind, group in kinds_of.items() if group != "opt-in"}
         elif name == "all":
-            chosen |= KINDS.keys()
+            chosen |= kinds_of.keys()
         elif name in {"secrets", "pii"}:
-            chosen |= {kind for kind, group in KINDS.items() if group == name}
-        elif name in KINDS:
+            chosen |= {kind for kind, group in kinds_of.items() if group == name}
+        elif name in kinds_of:
             chosen.add(name)
         else:
-            raise ConfigError(f"kinds={name!r} is unknown{_near(name, KINDS)}")
+            raise ConfigError(f"kinds={name!r} is unknown{_near(name, kinds_of)}")
     return frozenset(chosen)
 
 
@@ -148,8 +156,8 @@ def plan(
     Raises:
         ConfigError: A kind or an action is unknown, or the extra ``pii`` is missing for one that needs it.
     """
-    picked = chosen_kinds(kinds)
-    names = {*KINDS, *OTHER_KINDS, *(rule.name for rule in rules), *known, "*", "secrets", "pii", "opt-in"}
+    picked, tables = chosen_kinds(kinds), _tables()
+    names = {*tables.KINDS, *OTHER_KINDS, *(rule.name for rule in rules), *known, "*", "secrets", "pii", "opt-in"}
     for kind, action in actions.items():
         if kind not in names:
             raise ConfigError(f"actions[{kind!r}]: there is no such kind{_near(kind, names)}")
@@ -157,14 +165,15 @@ def plan(
             raise ConfigError(f"actions[{kind!r}]={action!r} must be one of {', '.join(ACTIONS)}")
     rest = actions.get("*", "redact")
     table: dict[str, ScrubAction] = {
-        kind: actions.get(kind, actions.get(KINDS.get(kind, ""), rest)) for kind in names - {"*", "secrets", "pii"}
+        kind: actions.get(kind, actions.get(tables.KINDS.get(kind, ""), rest))
+        for kind in names - {"*", "secrets", "pii"}
     }
     searches: list[Search] = [
         Search(rule.name, rule.name, verdict_action(table[rule.name]), rule.pattern, _guarded(rule), rule.longest)
         for rule in rules
         if table[rule.name] != "allow"
     ]
-    rows = [*ROWS, *(phone_rows(region) if region is not None else ())]
+    rows = [*tables.ROWS, *(tables.phone_rows(region) if region is not None else ())]
     if any(kind.startswith(_NATIONAL) for kind in picked):
         from langchain_guard.scrub.checksums import optional  # noqa: PLC0415  # asked only when such a kind is
 
@@ -273,7 +282,7 @@ class ScrubPolicy:
 
 def mask(kind: str, text: str) -> str:
     """A value masked: the last four digits of cards and phone numbers stay, with their separators; nothing else does."""
-    if kind not in MASKED:
+    if kind not in _tables().MASKED:
         return "****"
     left = sum(char.isdigit() for char in text) - 4
     out = []

@@ -182,11 +182,17 @@ CORE: tuple[Row, ...] = (
     # Personal data
     Row(
         "email",
-        rf"(?<![\w.+%'-])(?<![{_L}])[{_L}0-9](?:[{_L}0-9_.+'-]|%(?!40)){{0,63}}{_AT}(?:[{_L}0-9](?:[{_L}0-9-]{{0,61}}[{_L}0-9])?[.．。]){{1,8}}"
+        rf"(?<!\w)(?<![{_L}])[{_L}0-9](?:[{_L}0-9_.+'-]|%(?!40)){{0,63}}{_AT}(?:[{_L}0-9](?:[{_L}0-9-]{{0,61}}[{_L}0-9])?[.．。]){{1,8}}"
         rf"[{_L}]{{2,24}}(?![\w@]|-\w|:[A-Za-z])",
         "RFC 5322 section 3.4.1, RFC 6531",
         group="pii",
-        hits=("bob.smith+x@mail.example.com", "bob＠example.com", "bob%40example.com", "bob\\u0040example.com"),
+        hits=(
+            "bob.smith+x@mail.example.com",
+            "o'brien@example.com",
+            "bob＠example.com",
+            "bob%40example.com",
+            "bob\\u0040example.com",
+        ),
         misses=("git@github.com:org/repo", "user@host", "@example.com"),
     ),
     Row(
@@ -272,6 +278,17 @@ CORE: tuple[Row, ...] = (
         group="pii",
         hits=("09:3a:8e:1c:00:91", "D4-F6-2F-02-49-8A"),
         misses=("00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "09:3a:8e:1c:00:91:22"),
+    ),
+    Row(
+        "mac",
+        r"(?<![\w.-])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w-]|\.\w)",
+        "the notation of Cisco IOS",
+        check=lambda text: (
+            check.is_mac(text) and any(char.isalpha() for char in text) and any(char.isdigit() for char in text)
+        ),
+        group="pii",
+        hits=("001a.2b3c.4d5e",),
+        misses=("1234.5678.9012", "face.cafe.dead"),
     ),
     Row(
         "crypto_wallet",

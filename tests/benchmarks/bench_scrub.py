@@ -350,11 +350,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=[*parts, "all"], default="speed")
     parser.add_argument("--goal", type=int, default=300_000, help="partitions to try")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the partitions")
     options = parser.parse_args()
     for name, part in parts.items():
         if options.part in {name, "all"}:
             print(f"\n== {name}")
-            partitions(options.goal) if name == "partitions" else part()
+            partitions(options.goal, options.seed) if name == "partitions" else part()
 
 
 if __name__ == "__main__":
