@@ -74,7 +74,11 @@ class ResultJudge:
 
     def knows(self, result: Any) -> bool:
         """Whether this is what was judged inside of the tool's run, and nothing that somebody made of it."""
-        return self.done and (result is self.passed or getattr(result, "content", result) == self.passed)
+        if not self.done:
+            return False
+        if isinstance(result, ToolMessage) and not isinstance(self.passed, ToolMessage):
+            return bool(result.content == self.passed)
+        return _written(result) == _written(self.passed)  # ToolNode copies what comes in the state's own form
 
     def message(self, result: Any) -> Any:
         """A ToolMessage, a Command, or a list of them."""
@@ -170,6 +174,14 @@ def _texts_of(command: Command[Any]) -> dict[str, Any]:
             continue
         readable[key] = value
     return readable
+
+
+def _written(result: Any) -> list[str]:
+    """Every text that a result will put into the state."""
+    if isinstance(result, list):
+        return [text for one in result for text in _written(one)]
+    values = _texts_of(result).values() if isinstance(result, Command) else [result]
+    return [segment.text for value in values for segment in read(value)]
 
 
 def _updated(command: Command[Any], judged: dict[str, Any]) -> Command[Any]:
