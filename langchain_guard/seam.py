@@ -210,7 +210,6 @@ def guarded(seam: type[Seam], thing: Any, guards: tuple[Guard, ...]) -> Any:
     base: Any = getattr(type(thing), "_guarded_base", type(thing))
     kind: Any = seam
     made = view(thing.model_copy(), guarded_class(base, kind))
-    made.__dict__.pop("_serialized", None)
     made.__dict__["langchain_guards"] = (*inner, *guards)
     if "cache" in type(made).model_fields and not all(guard.cacheable for guard in guards):
         made.__dict__["cache"] = False

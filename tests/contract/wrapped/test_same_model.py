@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from kit import (
@@ -33,6 +34,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, PrivateAttr
 from small_guards import Block, Redact, SecretPolicy, SecretScanner
 
+from langchain_guard.errors import OutputBlocked
 from langchain_guard.policy import Judged
 from langchain_guard.testing import Reply, ScriptedChatModel, ScriptedServer
 from langchain_guard.text import TextGuard
@@ -336,6 +338,36 @@ def test_the_input_meets_the_outer_guard_first():
 
     _note("outer").wrap(_note("inner").wrap(ScriptedChatModel(TEXT))).invoke("hi")
     assert order == ["outer", "inner"]
+
+
+@every_model
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+def test_the_answer_meets_the_inner_guard_first(server, name, way):
+    """The inner one replaces the secret; the outer one, which would refuse it, never sees it."""
+    plain = build(name, server)
+    assert WAYS[way](Block().wrap(Redact().wrap(plain)), "hi", {})[1].text == GUARDED
+    with pytest.raises(OutputBlocked):
+        WAYS[way](Redact().wrap(Block().wrap(plain)), "hi", {})
+
+
+class AsksAModel(Redact):
+    """A guard that asks a model of its own."""
+
+    judge: Any
+
+    def _open(self, value: Any, call: Any) -> Any:
+        self.judge.invoke("is it fine?", call.child())
+        return super()._open(value, call)
+
+
+def test_what_a_guard_asks_has_a_run_of_its_own():
+    listener, run_id = Listener(), uuid4()
+    wrapped = AsksAModel(judge=ScriptedChatModel("yes")).wrap(ScriptedChatModel(TEXT))
+    wrapped.invoke("hi", {"callbacks": [listener], "run_id": run_id, "run_name": "mine"})
+    first, second = listener.started
+    assert (first["run_id"], first["name"]) == (run_id, "mine")
+    assert second["run_id"] != run_id
+    assert second["name"] != "mine"
 
 
 # -- what the construction stands on
