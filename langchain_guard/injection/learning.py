@@ -225,15 +225,19 @@ def margins(head: Head, rows: Sequence[Row], source: str) -> NDArray[np.float64]
     return out
 
 
-def knots_of(parts: Sequence[NDArray[np.float64]]) -> tuple[float, ...]:
+def knots_of(parts: Sequence[NDArray[np.float64]], hard: Sequence[NDArray[np.float64]] = ()) -> tuple[float, ...]:
     """The margins above which 20, 5, 2 and 1 % of harmless texts lie, every source counting alike.
 
     Args:
         parts: Margins of harmless texts, one array per source.
+        hard: The same of sources of harmless texts that use an attack's words; together they count as much as `parts`.
     """
-    parts = [part for part in parts if len(part)]
-    margin = np.concatenate(parts)
-    weight = np.concatenate([np.full(len(part), 1 / len(part) / len(parts)) for part in parts])
+    groups = [[part for part in group if len(part)] for group in (parts, hard)]
+    groups = [group for group in groups if group]
+    margin = np.concatenate([part for group in groups for part in group])
+    weight = np.concatenate(
+        [np.full(len(part), 1 / len(part) / len(group) / len(groups)) for group in groups for part in group]
+    )
     order = np.argsort(-margin)
     above = np.cumsum(weight[order])
     knots = [float(margin[order[min(int(np.searchsorted(above, share)), len(order) - 1)]]) for share in _SHARES]
