@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from langchain_guard.injection.encoder.scale import Scale, knots_of, log_odds
+from langchain_guard.injection.encoder.scale import Scale, knots_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -101,21 +101,10 @@ def _growth(harmless: Sequence[Scored]) -> float:
     return round(min(max(product / square, 0.0), _MOST_GROWTH), 3) if square > 0 else 0.0
 
 
-def mean_scale(scored: Sequence[Scored], scale: Scale, linear: Sequence[float], cap: float) -> Scale:
-    """The scale of the mean of both detectors' log odds on English prompts.
-
-    Args:
-        scored: English prompts.
-        scale: The encoder's scale for prompts.
-        linear: The linear detector's scores of the same rows.
-        cap: See `paired.CAP`.
-    """
-    groups: dict[str, list[float]] = defaultdict(list)
-    for row, score in zip(scored, linear, strict=True):
-        if row.label == 0:
-            encoder = min(log_odds(scale.score(row.logit, row.windows)), cap)
-            groups[row.source].append((log_odds(score) + encoder) / 2)
-    return Scale(knots_of([groups[source] for source in sorted(groups)]))
+def between(low: Scale, high: Scale) -> Scale:
+    """Halfway between two scales."""
+    pairs = zip(low.knots, high.knots, strict=True)
+    return Scale(tuple(round((a + b) / 2, 4) for a, b in pairs), round((low.growth + high.growth) / 2, 3))
 
 
 def figures(scored: Sequence[Scored], scale: Scale) -> dict[str, Any]:

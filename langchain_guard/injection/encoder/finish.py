@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_guard.injection.encoder import calibrate, paired
+from langchain_guard.injection.encoder import calibrate
 from langchain_guard.injection.encoder.export import write_card, write_files
 from langchain_guard.injection.encoder.pretrained import WEIGHTS_SHA256
 from langchain_guard.injection.encoder.runtime import EncoderDetector
@@ -124,7 +124,7 @@ def finish(
         "recipe": dict(recipe),
         "sha256": write_files(base, weights, folder),
         "self_test": [],
-        "scales": dict.fromkeys(("user", "document", "mean"), _NEUTRAL),
+        "scales": dict.fromkeys(("user", "document", "foreign"), _NEUTRAL),
     }
     write_card(folder, card)
     detector = EncoderDetector(folder=str(folder))
@@ -135,8 +135,12 @@ def finish(
         own = [row for row in scored if row.document is document]
         scales[name] = calibrate.scale_of([*own, *(row for row in folds if row.document is document)])
         card.setdefault("figures", {})[name] = calibrate.figures(own, scales[name])
-    prompts = [row for row in (*scored, *folds) if not row.document and language_of(row.text) in {None, "en"}]
-    scales["mean"] = calibrate.mean_scale(prompts, scales["user"], _linear_scores(prompts), paired.CAP)
+    # The left-out harmless prompts in other languages are all plain questions: by themselves they would put the
+    # thresholds where orders and role-play lie, so what counts is halfway to the scale of all prompts.
+    foreign = [
+        row for row in scored if not row.document and row.lang != "en" and language_of(row.text) not in {None, "en"}
+    ]
+    scales["foreign"] = calibrate.between(calibrate.scale_of(foreign), scales["user"])
     card["scales"] = {name: {"knots": list(scale.knots), "growth": scale.growth} for name, scale in scales.items()}
     card["self_test"] = [
         [text, document, round(detector.encoder().best([text], document=document)[0].logit, 3)]
@@ -156,9 +160,3 @@ def licences_text(licences: Mapping[str, Mapping[str, Any]]) -> str:
         (name, terms["licence"], _PLACES.get(name, "")) for name, terms in sorted(licences.items()) if terms["ship"]
     ]
     return _LICENCES + "".join(f"  {name}: {licence}{place and '; ' + place}\n" for name, licence, place in used)
-
-
-def _linear_scores(rows: Sequence[Scored]) -> list[float]:
-    from langchain_guard.injection.policy import BuiltIn  # noqa: PLC0415 - the linear model is read only here
-
-    return BuiltIn().score([row.text for row in rows], "user")

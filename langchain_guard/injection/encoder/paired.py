@@ -1,8 +1,9 @@
 """The linear model and the encoder together, each where it is the better one.
 
-Measured on sources that neither had seen: documents and other languages are for the encoder; on English prompts the
-mean of both is better than either.  What the rules hold for certain stays certain.  On an English prompt the linear
-model answers first, and the encoder is asked only if its answer could still bring the mean to a profile's threshold.
+Measured on sources that neither had seen (recall at 2 % false positives, linear model and encoder): documents .18 and
+.53, prompts in other languages .28 and .49, English prompts .42 and .33, their mean .36.  So the encoder reads
+documents and other languages, and English prompts stay with the linear model, which is a hundred times faster.  What
+the rules hold for certain stays certain, and then the encoder is not asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cachetools import LRUCache
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.injection.encoder.runtime import EncoderDetector
-from langchain_guard.injection.encoder.scale import MARKS, log_odds
+from langchain_guard.injection.encoder.scale import MARKS
 from langchain_guard.injection.languages import language_of
 from langchain_guard.injection.policy import BuiltIn
 from langchain_guard.injection.rules import CERTAIN
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from langchain_guard.injection.encoder.runtime import Reading
     from langchain_guard.injection.policy import Assessment
     from langchain_guard.verdict import Finding
-
-CAP: Final = 2.5
-"""Log odds beyond which the encoder's answer counts no more: bounds what it can change."""
 
 _REMEMBERED: Final = 512
 
@@ -82,39 +80,35 @@ class PairedDetector:
 
     def _judge(self, texts: Sequence[str], source: str) -> list[_Judged]:
         linear = [self.linear.assess(text, source) for text in texts]
-        alone = [source == "document" or language_of(text) not in {None, "en"} for text in texts]
-        asked = [
-            i for i, assessment in enumerate(linear) if self._matters(assessment, alone=alone[i])
-        ]  # fmt: skip
         readings: list[Reading | None] = [None] * len(texts)
-        if asked:
-            for i, reading in zip(asked, self.encoder.read([texts[i] for i in asked], source), strict=True):
+        for kind, asked in self._asked(texts, source, linear).items():
+            read = self.encoder.read([texts[i] for i in asked], kind)
+            for i, reading in zip(asked, read, strict=True):
                 readings[i] = reading
         judged = [
-            _Judged(self._score(assessment, reading, alone=by_itself), assessment, reading)
-            for assessment, reading, by_itself in zip(linear, readings, alone, strict=True)
+            _Judged(_score(assessment, reading), assessment, reading)
+            for assessment, reading in zip(linear, readings, strict=True)
         ]
         with self._lock:
             for text, one in zip(texts, judged, strict=True):
                 self._judged[_key(text, source)] = one
         return judged
 
-    def _matters(self, assessment: Assessment, *, alone: bool) -> bool:
-        """Whether the encoder can change the verdict of any profile."""
-        if _certain(assessment) >= MARKS[-1]:
-            return False
-        return alone or self._mean(assessment.score, CAP) >= MARKS[1]
+    def _asked(self, texts: Sequence[str], source: str, linear: Sequence[Assessment]) -> dict[str, list[int]]:
+        """Which texts the encoder reads, by the scale that they are put on; none whose verdict it cannot change."""
+        asked: dict[str, list[int]] = {}
+        for i, (text, assessment) in enumerate(zip(texts, linear, strict=True)):
+            if _certain(assessment) >= MARKS[-1]:
+                continue
+            if source == "document":
+                asked.setdefault("document", []).append(i)
+            elif language_of(text) not in {None, "en"}:
+                asked.setdefault("foreign", []).append(i)
+        return asked
 
-    def _score(self, assessment: Assessment, reading: Reading | None, *, alone: bool) -> float:
-        certain = _certain(assessment)
-        if reading is None:
-            return max(certain, min(assessment.score, self._mean(assessment.score, CAP)))
-        if alone:
-            return max(certain, reading.score)
-        return max(certain, self._mean(assessment.score, log_odds(reading.score)))
 
-    def _mean(self, linear: float, encoder: float) -> float:
-        return self.encoder.scales["mean"].score((log_odds(linear) + min(encoder, CAP)) / 2)
+def _score(assessment: Assessment, reading: Reading | None) -> float:
+    return assessment.score if reading is None else max(_certain(assessment), reading.score)
 
 
 def _certain(assessment: Assessment) -> float:

@@ -44,12 +44,6 @@ class Scale(NamedTuple):
         return MARKS[at] + share * (MARKS[at + 1] - MARKS[at])
 
 
-def log_odds(score: float) -> float:
-    """``log(p / (1 - p))``, at most 27 in size."""
-    p = min(max(score, 1e-12), 1 - 1e-12)
-    return math.log(p / (1 - p))
-
-
 def knots_of(groups: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Knots from harmless logits of sources that the model has not seen, one sequence per source.
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_guard.injection.encoder.scale import MARKS, Scale, knots_of, log_odds
+from langchain_guard.injection.encoder.scale import Scale, knots_of
 
 SCALE = Scale((-1.0, 0.5, 1.5, 2.5))
 
@@ -33,13 +33,3 @@ def test_each_source_counts_alike() -> None:
     for knot, rate in zip(knots, (0.2, 0.05, 0.02, 0.01), strict=True):
         above = [sum(value > knot for value in group) / len(group) for group in (large, small)]
         assert sum(above) / 2 == pytest.approx(rate, abs=0.01)
-
-
-@pytest.mark.parametrize("mark", MARKS)
-def test_log_odds_are_those_of_the_logistic_function(mark: float) -> None:
-    assert 1 / (1 + 2.718281828459045 ** -log_odds(mark)) == pytest.approx(mark)
-
-
-@pytest.mark.parametrize("edge", [0.0, 1.0])
-def test_log_odds_are_finite_at_the_edges(edge: float) -> None:
-    assert abs(log_odds(edge)) < 28

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from langchain_guard.cli import main
-from langchain_guard.injection.encoder.calibrate import Scored, figures, mean_scale, sample, scale_of
+from langchain_guard.injection.encoder.calibrate import Scored, between, figures, sample, scale_of
 from langchain_guard.injection.encoder.corpus import Row
 from langchain_guard.injection.encoder.scale import Scale
 from langchain_guard.injection.encoder.train import FOLDS, auc, summary
@@ -67,11 +67,8 @@ def test_attacks_do_not_move_the_scale() -> None:
     assert scale_of(harmless) == scale_of([*harmless, *(scored("b", 1, 9.0) for _ in range(50))])
 
 
-def test_the_mean_has_a_scale_of_its_own() -> None:
-    rows = [scored("a", 0, i / 100) for i in range(200)]
-    one = mean_scale(rows, scale_of(rows), [0.01 + i / 1000 for i in range(200)], 2.5)
-    assert list(one.knots) == sorted(one.knots)
-    assert one.growth == 0
+def test_halfway_between_two_scales() -> None:
+    assert between(Scale((0.0, 1.0, 2.0, 3.0), 0.2), Scale((1.0, 2.0, 4.0, 5.0))) == Scale((0.5, 1.5, 3.0, 4.0), 0.1)
 
 
 def test_figures_are_shares_above_the_marks() -> None:
