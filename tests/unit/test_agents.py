@@ -542,9 +542,10 @@ def _failing_at_last() -> Any:
         (lambda: look, lambda m: m, f"found {MARK} for x"),
         (_async_only, lambda m: m, f"found {MARK} x"),
         (lambda: look, lambda m: m.model_copy(update={"content": "SECRET-7777"}), MARK),
+        (_message, lambda m: m.model_copy(update={"content": "SECRET-7777"}), MARK),
         (_failing_at_last, lambda m: m, f"no {MARK}"),
     ],
-    ids=["again", "again, async", "replaced", "failed the second time"],
+    ids=["again", "again, async", "replaced", "message replaced", "failed the second time"],
 )
 def test_what_another_middleware_makes_of_a_call_is_judged_too(call, make, made, expected):
     tool = make()
