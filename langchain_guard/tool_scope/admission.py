@@ -63,6 +63,7 @@ class Binding:
         self.policy = scope.policy
         self.raises = any(layer.on_denied == "raise" for layer in scope.layers if not layer.dry_run)
         self.ruled = self.policy.named_args(tool.name) if self.policy.knows(tool.name) else []
+        self.hidden = self.injected - set(self.ruled)
 
     def __deepcopy__(self, _: dict[int, Any]) -> Binding:
         return self
@@ -75,11 +76,13 @@ class Binding:
             kwargs: Keyword arguments.
             given: Names that LangChain itself passes.
         """
-        hidden = given | (self.injected - set(self.ruled))
-        names = [name for name in self.names if name not in hidden] or ["tool_input"]
-        names += [f"arg{index}" for index in range(len(names), len(args))]
-        out = dict(zip(names, args, strict=False))
-        out.update((name, value) for name, value in kwargs.items() if name not in hidden)
+        hidden = given | self.hidden
+        out: dict[str, Any] = {}
+        if args:
+            names = [name for name in self.names if name not in hidden] or ["tool_input"]
+            names += [f"arg{index}" for index in range(len(names), len(args))]
+            out.update(zip(names, args, strict=False))
+        out.update([(name, value) for name, value in kwargs.items() if name not in hidden])
         if isinstance(self.schema, dict):  # nobody filled in defaults: a rule must see what the tool would assume
             out.update((name, self.defaults[name]) for name in self.ruled if name in self.defaults and name not in out)
         return {name: snapshot(value) for name, value in out.items()}
@@ -132,9 +135,10 @@ def admission(
         request, ruling, approved = yield from _approval(binding, tool, request, ruling)
     if not ruling.refusals and (spent := reserve(binding.policy.enforcing, request)) is not None:
         ruling = _with(ruling, (spent,))
-    verdict = binding.scope.verdict(request, Ruling(ruling.args, ruling.refusals, ruling.warnings))
+    verdict = binding.scope.verdict(request, ruling._replace(approvals=()) if ruling.approvals else ruling)
     events.collect(verdict)
-    yield functools.partial(_send, config, verdict.payload())
+    if (manager := _listening(config)) is not None:
+        yield functools.partial(manager.on_custom_event, events.EVENT, verdict.payload(), run_id=manager.parent_run_id)
     for layer in binding.layers:
         if layer.audit is not None:
             record = audit_record(request, ruling, approved=approved, with_args=layer.audit_args, run=_run_id(config))
@@ -151,12 +155,12 @@ def admission(
     for layer in binding.layers:
         rule = layer.rules.get(tool.name)
         if rule is not None and rule.reads == "untrusted":
-            layer.state.taint(request.run)
+            layer.state.taint(request.run())
     return _admitted(binding, request, ruling.args, args, kwargs)
 
 
 def _with(ruling: Ruling, more: Iterable[Refusal]) -> Ruling:
-    return Ruling(ruling.args, (*ruling.refusals, *more), ruling.warnings, ruling.approvals)
+    return ruling._replace(refusals=(*ruling.refusals, *more))
 
 
 def _admitted(
@@ -210,9 +214,7 @@ def _edited(binding: Binding, tool: BaseTool, request: Request, args: dict[str, 
         except ValueError:
             return request, Ruling(args, (Refusal("schema", "", "the edited arguments do not fit the tool"),))
         args = {**args, **{name: getattr(validated, name) for name in type(validated).model_fields}}
-    changed = Request(
-        request.tool, args, request.who, request.now, request.run, request.thread, request.defaults, request.verbatim
-    )
+    changed = request._replace(args=args)
     ruling = binding.policy.judge(changed)
     if not ruling.refusals and binding.validator is not None:
         ruling = _with(ruling, binding.validator.refusals(ruling.args, binding.injected))
@@ -233,13 +235,12 @@ def _refusal(binding: Binding, name: str, verdict: Any, refusals: tuple[Refusal,
     return ToolDenied(text, verdict=verdict, guard=guard)
 
 
-def _send(config: RunnableConfig | None, payload: dict[str, Any]) -> Any:
-    """Report a verdict as an event of the tool's own run."""
-    manager: Any = (config or {}).get("callbacks")
-    run_id = getattr(manager, "parent_run_id", None)
-    if run_id is None or not getattr(manager, "handlers", None):
-        return None
-    return manager.on_custom_event(events.EVENT, payload, run_id=run_id)
+def _listening(config: RunnableConfig | None) -> Any:
+    """The callback manager of the tool's own run, if anyone listens."""
+    manager: Any = config.get("callbacks") if config else None
+    if getattr(manager, "handlers", None) and getattr(manager, "parent_run_id", None) is not None:
+        return manager
+    return None
 
 
 def _run_id(config: RunnableConfig | None) -> str:

@@ -15,8 +15,7 @@ from __future__ import annotations
 import copy
 import enum
 import inspect
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.identity import Identity
@@ -53,8 +52,7 @@ class Violation(Exception):
         self.rule, self.reason = rule, reason
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a constraint knows besides the value.
 
     Attributes:

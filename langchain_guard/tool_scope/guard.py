@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from langchain_core.messages import ToolMessage
@@ -209,19 +210,26 @@ class ToolScope(Guard):
         """Who is calling."""
         if self.identify is None:
             return identity_of(config)
-        who = self.identify(config or RunnableConfig())
-        if not isinstance(who, Identity):
-            raise GuardUnavailable(
-                "identify did not return an Identity", guard=self.get_name(), rule="identify", cause=type(who).__name__
-            )
-        return who
+        try:
+            who: Any = self.identify(config or RunnableConfig())
+        except Exception as error:  # noqa: BLE001  # the application's callable may raise anything
+            who = type(error)
+        if isinstance(who, Identity):
+            return who
+        cause = (who if isinstance(who, type) else type(who)).__name__
+        raise GuardUnavailable(
+            f"{self.get_name()}: identify did not return an Identity",
+            guard=self.get_name(),
+            rule="identify",
+            cause=cause,
+        )
 
     def request(self, tool: str, args: Mapping[str, Any], config: RunnableConfig | None, **known: Any) -> Request:
         """A call as the policy judges it."""
         known.setdefault("defaults", self.defaults.get(tool, {}))
         now = (self.clock or time.time)()
         who = self.caller(config)
-        return Request(tool, args, who, now, run_of(config, who), thread_of(config), **known)
+        return Request(tool, args, who, now, partial(run_of, config, who), thread_of(config), **known)
 
     def explain(self, tool: str | BaseTool, args: Mapping[str, Any], config: RunnableConfig | None = None) -> Verdict:
         """What this scope says about one call, without running, counting or asking anything.
@@ -245,13 +253,13 @@ class ToolScope(Guard):
     def verdict(self, request: Request, ruling: Ruling) -> Verdict:
         """A ruling as a verdict."""
         found = ruling.refusals or ruling.warnings
+        details: dict[str, Any] = {"tool": plain(request.tool), "key": hashed(request.who.key)}
         changed = not ruling.refusals and any(
             name not in request.args or value is not request.args[name] for name, value in ruling.args.items()
         )
         action: Action = "block" if ruling.refusals else "redact" if changed else "flag" if found else "allow"
         if ruling.approvals and not ruling.refusals:
             action = "flag"
-        details: dict[str, Any] = {"tool": plain(request.tool), "key": hashed(request.who.key)}
         if found:
             details["reasons"] = [str(refusal) for refusal in found]
         if ruling.approvals:

@@ -8,8 +8,9 @@ each, and each argument passes the rules of all, so that adding a layer never al
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from langchain_guard.identity import Identity, hashed
 from langchain_guard.tool_scope.arg import MISSING, NOBODY, Arg, Asked, Violation, snapshot, yes
@@ -17,7 +18,7 @@ from langchain_guard.tool_scope.kinds import UNLISTED, AnyValue, joined
 from langchain_guard.verdict import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from langchain_guard.tool_scope.rule import Taint, ToolRule
     from langchain_guard.tool_scope.state import ScopeState
@@ -51,8 +52,7 @@ class Layer(Protocol):
         """What the layer remembers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call to judge.
 
     Attributes:
@@ -60,7 +60,7 @@ class Request:
         args: The arguments that the tool would get, without injected ones.
         who: The caller.
         now: Seconds since the epoch.
-        run: What identifies the run for `ScopeState.tainted`.
+        run: Returns what identifies the run for `ScopeState.tainted`; called only if a rule asks for it.
         thread: LangGraph's thread, "" if there is none.
         defaults: The tool's own defaults, as far as they are known.
         verbatim: Whether the arguments run as they are written.
@@ -70,9 +70,9 @@ class Request:
     args: Mapping[str, Any]
     who: Identity = NOBODY
     now: float = 0.0
-    run: Hashable = None
+    run: Callable[[], Hashable] = str
     thread: str = ""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = MappingProxyType({})
     verbatim: bool = False
 
 
@@ -94,8 +94,7 @@ class Refusal:
         return f"argument {name!r} {self.reason}" if self.where else self.reason
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What the policy says.
 
     Attributes:
@@ -224,7 +223,7 @@ def _conditions(
                     refusals.append(Refusal("when", "", "this call is not allowed"))
             except Violation as violation:
                 refusals.append(Refusal(violation.rule, "", f"the call {violation.reason}"))
-        tainted = rule.writes and layer.taint != "allow" and layer.state.tainted(request.run)
+        tainted = rule.writes and layer.taint != "allow" and layer.state.tainted(request.run())
         if tainted and layer.taint == "deny":
             refusals.append(Refusal("taint", "", "untrusted content was read before, and this tool has effects"))
         asks = rule.approve is not None and rule.approve is not False
@@ -278,6 +277,8 @@ def reserve(layers: Iterable[Layer], request: Request) -> Refusal | None:
     taken: list[tuple[Layer, ToolRule, str]] = []
     for layer in layers:
         rule = layer.rules[request.tool]
+        if rule.budget is None:
+            continue
         key = budget_key(rule, request)
         if not layer.state.reserve(request.tool, rule, key):
             for earlier, earlier_rule, earlier_key in taken:
