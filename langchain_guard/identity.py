@@ -93,7 +93,9 @@ def normalize_ip(ip: str) -> str:
         ConfigError: It is not an address.
     """
     try:
-        address = ipaddress.ip_address(ip.strip().strip("[]").removesuffix("/64"))  # its own spelling is an address, too
+        address = ipaddress.ip_address(
+            ip.strip().strip("[]").removesuffix("/64")
+        )  # its own spelling is an address, too
     except ValueError:
         raise ConfigError("an IP address must be IPv4 or IPv6, such as '203.0.113.9' or '2001:db8::1'") from None
     if isinstance(address, ipaddress.IPv6Address):

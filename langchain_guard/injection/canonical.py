@@ -340,14 +340,18 @@ def _joined(text: str) -> list[tuple[int, int, str]]:
     return edits
 
 
+# fmt: off
 TRIGGERS = frozenset(
     ["above", "administrator", "anything", "assistant", "assistants", "bypass", "command", "commands", "confidential", "configuration", "context", "conversation", "credentials", "developer", "directive", "directives", "directly", "disable", "disregard", "disregards", "earlier", "execute", "filter", "filters", "follow", "following", "forget", "forgets", "forgotten", "guardrails", "guideline", "guidelines", "hidden", "ignore", "ignored", "ignores", "ignoring", "important", "initial", "initially", "instead", "instruct", "instructed", "instruction", "instructions", "internal", "jailbreak", "limitation", "limitations", "message", "messages", "moderation", "neglect", "original", "output", "override", "overrides", "overriding", "password", "passwords", "policies", "policy", "preceding", "pretend", "previous", "previously", "prior", "priority", "prompt", "prompts", "provided", "regardless", "repeat", "respond", "response", "restriction", "restrictions", "reveal", "reveals", "roleplay", "safety", "secret", "secrets", "security", "system", "training", "unfiltered", "unrestricted", "user", "verbatim", "without", "everything", "answer", "print", "display", "write", "translate", "summarize", "email", "please", "should", "received", "given", "before", "behave", "believe", "content", "ethical", "ethics", "access", "account"]
 )
+# fmt: on
 """Words of orders to a model; when split or scrambled, the canonical view shows them whole."""
 
+# fmt: off
 _WHOLE = frozenset(
     ["a", "about", "act", "age", "ages", "am", "an", "and", "any", "as", "at", "be", "below", "by", "can", "come", "command", "con", "direct", "do", "end", "ended", "ex", "fore", "form", "for", "from", "get", "give", "given", "go", "he", "her", "his", "how", "if", "in", "inform", "instruct", "is", "it", "its", "man", "me", "men", "mess", "miss", "mission", "mit", "my", "no", "not", "of", "on", "only", "or", "other", "our", "out", "over", "own", "par", "pass", "per", "place", "plain", "play", "please", "port", "ports", "pre", "pro", "quest", "re", "respect", "rest", "ride", "rule", "said", "sage", "sages", "script", "sec", "see", "self", "so", "sponsor", "system", "tent", "the", "them", "there", "to", "tract", "train", "up", "us", "use", "used", "user", "vent", "view", "was", "we", "were", "what", "with", "word", "words", "you", "your"]
 )
+# fmt: on
 """Whole words that are also halves of a trigger: two of them side by side stay apart."""
 _HALVES = frozenset(h for w in TRIGGERS for cut in range(2, len(w) - 1) for h in (w[:cut], w[cut:])) - _WHOLE - TRIGGERS
 _LONG = sorted(word for word in TRIGGERS if len(word) > 4 and word != "conversation")  # it would swallow conservation

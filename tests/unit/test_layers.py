@@ -20,7 +20,21 @@ ROOT = Path(langchain_guard.__file__).parent
 SLICES = ("rate_limit", "injection", "scrub", "tool_scope")
 
 # The only modules that know LangChain; every other one is a plain policy, also one that is added tomorrow.
-SHELL = {"around", "settings", "values", "events", "run", "runnable", "text", "chunks", "seam", "model", "sources", "wrap", "refusal"}
+SHELL = {
+    "around",
+    "settings",
+    "values",
+    "events",
+    "run",
+    "runnable",
+    "text",
+    "chunks",
+    "seam",
+    "model",
+    "sources",
+    "wrap",
+    "refusal",
+}
 KNOW_LANGCHAIN = SHELL | {
     "testing.model",
     "agents",

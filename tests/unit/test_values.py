@@ -47,7 +47,7 @@ class Order:
     count: int = 1
 
 
-Pair = namedtuple("Pair", "a b")
+Pair = namedtuple("Pair", "a b")  # noqa: PYI024  # the untyped kind is a value of chains, too
 CALL = {"name": "send", "args": {"to": "a secret", "n": 1}, "id": "c1", "type": "tool_call"}
 CLEAN_CALL = {"name": "send", "args": {"to": "a [X]", "n": 1}, "id": "c1", "type": "tool_call"}
 
