@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class TextGuard(Guard):
     """A guard on the texts of a model's answer, or of any value.
 
-    As a link it judges what runs through it; as ``wrap`` it judges what the wrapped Runnable answers.
+    As a link it judges what runs through it. As ``wrap`` it judges what the wrapped Runnable answers, and keeps it from
+    being called with what it would block.
 
     Args:
         on_unreadable: What to do with a value that cannot be read (bytes that are no text, an open file):
@@ -32,6 +33,10 @@ class TextGuard(Guard):
     def _policy(self, call: Call) -> TextPolicy:
         """The policy for one call."""
         raise NotImplementedError
+
+    def _entry_policy(self, call: Call) -> TextPolicy | None:  # noqa: ARG002
+        """The policy whose blocks keep what is wrapped from being called; None: any input may go in."""
+        return None
 
     def _refusal(self, verdict: Verdict) -> Refused:
         """The error for a verdict that blocks."""
@@ -60,10 +65,19 @@ class TextGuard(Guard):
         return None if policy.scanner("ai") is None else TextFilter(self, policy, call)
 
     def _open(self, value: Any, call: Call) -> Session:
+        entry = self._entry_policy(call)
+        if entry is not None:
+            reading = Reading(entry)
+            # what the application and the model wrote is no news to the model
+            rewrite(value, lambda s: s.text if s.role in {"system", "ai"} else reading.visit(s), lenient=True)
+            verdict = reading.verdict(self.get_name())
+            if verdict.blocked:
+                call.decided(verdict)
+                raise self._refusal(verdict)
         return _AnswerSession(self, value, call)
 
     async def _aopen(self, value: Any, call: Call) -> Session:
-        return _AnswerSession(self, value, call)
+        return self._open(value, call)
 
 
 class _AnswerSession(Session):

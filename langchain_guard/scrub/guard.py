@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
@@ -10,7 +11,15 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from langchain_guard.errors import ConfigError, OutputBlocked
 from langchain_guard.scrub.canary import Canary
 from langchain_guard.scrub.links import searches
-from langchain_guard.scrub.policy import GatheringScanner, ScrubAction, ScrubPolicy, ScrubRule, plan, verdict_action
+from langchain_guard.scrub.policy import (
+    OTHER_KINDS,
+    GatheringScanner,
+    ScrubAction,
+    ScrubPolicy,
+    ScrubRule,
+    plan,
+    verdict_action,
+)
 from langchain_guard.scrub.protect import PhraseFinder
 from langchain_guard.scrub.vault import Vault, scope_of
 from langchain_guard.text import TextGuard
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
 
 class OutputScrubber(TextGuard):
     r"""Finds secrets and personal data in what runs through it, and removes them; exact while the text streams.
+
+    Around a model, ``scrubber.wrap(model)``, a kind whose action is "block" does not go in either.
 
     Streamed output is ``scrub(whole text)`` for every way of cutting the text into chunks, and nothing of a found value
     leaves. Text is held back only where it could still become a match.
@@ -103,7 +114,7 @@ class OutputScrubber(TextGuard):
             object.__setattr__(self, "vault", Vault())
         self._parts()
 
-    def _parts(self) -> tuple[Plan, tuple[Finder, ...]]:
+    def _parts(self) -> tuple[Plan, tuple[Finder, ...], Plan]:
         """What is looked for: made once, and again after a copy that dropped it."""
         if self._policy_parts is None:
             extra = [*(searches(self.allow_hosts) if self.allow_hosts is not None else ())]
@@ -113,12 +124,13 @@ class OutputScrubber(TextGuard):
             finders: tuple[Finder, ...] = ()
             if self.protect and made.actions["protected_text"] != "allow":
                 finders = (PhraseFinder(self.protect, verdict_action(made.actions["protected_text"])),)
-            self._policy_parts = made, finders
-        parts: tuple[Plan, tuple[Finder, ...]] = self._policy_parts
+            blocking = tuple(s for s in made.searches if s.action == "block" and s.kind not in OTHER_KINDS)
+            self._policy_parts = made, finders, replace(made, searches=blocking)
+        parts: tuple[Plan, tuple[Finder, ...], Plan] = self._policy_parts
         return parts
 
     def _policy(self, call: Call | None) -> ScrubPolicy:
-        made, finders = self._parts()
+        made, finders, _ = self._parts()
         return ScrubPolicy(
             made,
             finders=finders,
@@ -127,6 +139,11 @@ class OutputScrubber(TextGuard):
             vault=self.vault,
             scope=scope_of(call.config) if call is not None else "",
         )
+
+    def _entry_policy(self, call: Call) -> ScrubPolicy | None:  # noqa: ARG002
+        """What is blocked in an answer does not go in either; prompts may hold what must not be repeated, and links."""
+        entry = self._parts()[2]
+        return ScrubPolicy(entry) if entry.searches else None
 
     def _refusal(self, verdict: Verdict) -> OutputBlocked:
         kinds = ", ".join(sorted({finding.kind for finding in verdict.findings})) or "a forbidden value"

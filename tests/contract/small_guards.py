@@ -86,3 +86,6 @@ class Block(_SecretGuard):
 
     def _policy(self, call: Call) -> SecretPolicy:
         return SecretPolicy("block")
+
+    def _entry_policy(self, call: Call) -> SecretPolicy:
+        return SecretPolicy("block")

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessageChunk
-from langchain_core.runnables import AddableDict, RunnableGenerator, RunnableLambda
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage
+from langchain_core.runnables import AddableDict, RunnableGenerator, RunnableLambda, RunnablePassthrough
 from small_guards import Redact
 from subjects import OUTPUT, named
 from test_link import Listener, Source, acollect, total
 
 from langchain_guard import GuardUnavailable, OutputBlocked, Refused, collect_verdicts
+from langchain_guard.testing import ScriptedChatModel
 from langchain_guard.values import read
 
 every = pytest.mark.parametrize("subject", OUTPUT, ids=named)
@@ -276,6 +277,33 @@ def test_the_wrapped_form_sees_what_comes_out(subject):
     assert outcome(lambda: asyncio.run(wrapped.ainvoke("see"))) == result
     assert outcome(lambda: wrapped.batch(["see"])[0]) == result
     assert outcome(lambda: "".join(wrapped.stream("see"))) == result
+
+
+@blocking
+@pytest.mark.parametrize("around", ["chain", "model"])
+def test_what_it_blocks_does_not_go_into_what_it_wraps(subject, around):
+    """A refusal costs no call; what the application and the model wrote before is no news to the model."""
+    model = ScriptedChatModel("fine")
+    wrapped = subject.make().wrap(model if around == "model" else RunnablePassthrough() | model)
+    for work in (
+        lambda: wrapped.invoke(f"keep {subject.bad}"),
+        lambda: asyncio.run(wrapped.ainvoke(f"keep {subject.bad}")),
+        lambda: list(wrapped.stream([("system", "be kind"), ("user", f"keep {subject.bad}")])),
+        lambda: asyncio.run(acollect(wrapped.astream(f"keep {subject.bad}"))),
+    ):
+        with collect_verdicts() as verdicts, pytest.raises(OutputBlocked):
+            work()
+        assert [verdict.action for verdict in verdicts] == ["block"]
+    assert model.calls == 0
+    before = [SystemMessage(f"never say {subject.bad}"), AIMessage(f"{subject.bad}"), HumanMessage("go on")]
+    assert wrapped.invoke(before).content == "fine"
+
+
+@redacting
+def test_what_it_redacts_goes_in_as_it_is(subject):
+    model = ScriptedChatModel("fine")
+    subject.make().wrap(model).invoke(f"keep {subject.bad}")
+    assert model.requests[0][0].content == f"keep {subject.bad}"
 
 
 @every
