@@ -7,8 +7,7 @@ GCRA and two-counter windows are smaller still, but admit up to 2N - 1 in a wind
 
 What one caller used is an *entry*, a tuple with one `Window` for every limit of the store: the sum, then the slots as
 triples ``latest, amount, opened`` in order of time, all in one ``array('d')``. ``opened`` grows strictly, so it names a
-slot for as long as the slot lives; reservations use it to be settled in the slot that they were charged to. Arrays and
-tuples of arrays are nothing for Python's garbage collector, so a million entries do not make it pause.
+slot for as long as the slot lives; reservations use it to be settled in the slot that they were charged to.
 
 A `Row` is one limit, compiled for this layout. Time is a parameter everywhere. Nothing here locks.
 """

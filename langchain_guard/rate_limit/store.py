@@ -13,13 +13,13 @@ import os
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.rate_limit import policy
 from langchain_guard.rate_limit.decision import Decision, Source
+from langchain_guard.rate_limit.entries import Entries
 from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit
 from langchain_guard.rate_limit.local import Local
 from langchain_guard.rate_limit.penalty import Book, Penalty
@@ -163,7 +163,7 @@ class MemoryStore:
 
     Copies of a limiter share its store by reference; pickled and dumped limiters start with an empty one. Limiters that
     are given the same store share what a key used of the same measure, period and scope. Idle callers are dropped as
-    new ones come, two for one, so that no call ever pays for a million; no thread is started.
+    new ones come, a few for each, so that no call ever pays for a million; no thread is started.
 
     Args:
         max_keys: Most callers that are remembered at a time.
@@ -186,7 +186,7 @@ class MemoryStore:
         self.max_keys, self.when_full = max_keys, when_full
         self.local = Local()
         self._lock = threading.Lock()
-        self._entries: OrderedDict[str, policy.Entry] = OrderedDict()
+        self._entries = Entries(max_keys, evict=when_full == "evict_oldest")
         self._columns: dict[tuple[str, str, float], int] = {}
         self._leases: dict[str, dict[int | str, float]] = {}
         self._book = Book(max_keys)
@@ -202,7 +202,7 @@ class MemoryStore:
 
     def __len__(self) -> int:
         """How many callers are remembered."""
-        return len(self._entries)
+        return self._entries.count
 
     def __bool__(self) -> bool:
         return True
@@ -255,11 +255,13 @@ class MemoryStore:
             if now < self._now:
                 now = self._stepped_back(now)
             self._now = now
-            entry = self._entries.get(key)
+            entries = self._entries
+            part = entries.parts[hash(key) & entries.mask]  # as Entries.part
+            entry = part.get(key)
             if entry is not None and len(entry) >= plan.width and not self._banned:
                 wait, left, limit = policy.decide(entry, plan.rows, costs, now)
                 if wait == 0.0:
-                    self._entries.move_to_end(key)
+                    part.move_to_end(key)
                     return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
                 return _new(Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False))
             subjects = ((key, plan),)
@@ -279,7 +281,9 @@ class MemoryStore:
                     ticket.lease = ticket.lease or next(self._ids)
                     self._leases.setdefault(key, {})[ticket.lease] = now + terms.lease
             decision = self._charge(subjects, costs, now)
-            ticket.stamps = tuple(policy.stamps(self._entries.get(key, ()), plan.rows, costs) for key, plan in subjects)
+            ticket.stamps = tuple(
+                policy.stamps(self._entries.get(key) or (), plan.rows, costs) for key, plan in subjects
+            )
             return decision, ticket
 
     def peek(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
@@ -344,7 +348,7 @@ class MemoryStore:
     def reset(self, key: str, terms: Terms) -> None:  # noqa: ARG002
         """Forget what a caller used, its strikes and bans; calls that run keep their leases."""
         with self._lock:
-            self._entries.pop(key, None)
+            self._entries.drop(key)
             self._book.unban(key)
         self.local.lines.wake(key)
 
@@ -393,8 +397,9 @@ class MemoryStore:
                 return Decision(False, left, 0.0, None, key, "memory", True)
             entry = self._entry(key, plan)
             if entry is None:
-                if create and not self._makes_room(key, now):
-                    return Decision(False, self._until_idle(now), 0.0, None, key, "memory")
+                if create and key not in _RESERVED and not self._entries.admits(key, now - self._horizon):
+                    wait = self._entries.idle_since() + self._horizon - now
+                    return Decision(False, max(0.0, wait), 0.0, None, key, "memory")
                 entry = policy.entry(plan.width)
             refused = policy.refusal(entry, plan.rows, costs, now)
             if refused is not None and (worst is None or refused[0] > (worst.retry_after or 0.0)):
@@ -417,7 +422,7 @@ class MemoryStore:
                 if take:
                     entry = self._entry(key, plan) or self._put(key, (), plan)
                     more, remaining, spelled = policy.charge(entry, plan.rows, costs, now)
-                    self._entries.move_to_end(key)
+                    self._entries.touch(key)
                 else:
                     entry = self._entry(key, plan) or policy.entry(plan.width)
                     more, remaining, spelled = policy.room(entry, plan.rows, costs)
@@ -436,28 +441,9 @@ class MemoryStore:
 
     def _put(self, key: str, entry: policy.Entry, plan: Plan) -> policy.Entry:
         """The entry, wide enough for the plan, remembered."""
-        self._entries[key] = wide = entry + policy.entry(plan.width - len(entry))
+        wide = entry + policy.entry(plan.width - len(entry))
+        self._entries.put(key, wide)
         return wide
-
-    def _makes_room(self, key: str, now: float) -> bool:
-        """Sweep two idle callers for a new one; False if the store is full of callers that are not idle."""
-        entries = self._entries
-        for _ in range(2):
-            if not entries:
-                break
-            oldest = next(iter(entries))
-            if policy.last(entries[oldest]) + self._horizon > now:
-                break
-            del entries[oldest]
-        if len(entries) >= self.max_keys and key not in _RESERVED:
-            if self.when_full == "refuse_new":
-                return False
-            entries.popitem(last=False)
-        return True
-
-    def _until_idle(self, now: float) -> float:
-        oldest = next(iter(self._entries.values()))
-        return max(0.0, policy.last(oldest) + self._horizon - now)
 
     def _running(self, key: str, now: float) -> dict[int | str, float]:
         """The leases of `key` that have not run out."""

@@ -18,15 +18,42 @@ from langchain_guard.rate_limit.penalty import Book, Record
 from langchain_guard.testing import ManualClock
 
 
-def test_idle_callers_are_dropped_two_for_each_new_one() -> None:
+def test_idle_callers_are_dropped_as_new_ones_come() -> None:
     clock = ManualClock()
     limiter = RateLimiter("5/minute", clock=clock)
+    for n in range(300):
+        limiter.hit(f"old{n}")
+    clock.advance(61)
+    for n in range(900):
+        limiter.hit(f"new{n}")
+        assert len(limiter.store) <= 301 + n
+    assert len(limiter.store) == 900
+
+
+def test_a_small_store_drops_two_idle_callers_for_a_new_one_at_least() -> None:
+    clock = ManualClock()
+    limiter = RateLimiter("5/minute", store=MemoryStore(max_keys=1000), clock=clock)
     for n in range(100):
         limiter.hit(f"old{n}")
     clock.advance(61)
     for n in range(50):
         limiter.hit(f"new{n}")
     assert len(limiter.store) == 50
+
+
+def test_a_large_store_that_is_full_finds_the_one_that_is_idle() -> None:
+    clock = ManualClock()
+    for when_full in ("refuse_new", "evict_oldest"):
+        limiter = RateLimiter("5/minute", store=MemoryStore(max_keys=7000, when_full=when_full), clock=clock)
+        limiter.hit("first")
+        clock.advance(30)
+        for n in range(6999):
+            limiter.hit(f"u{n}")
+        assert (len(limiter.store), limiter.hit("new").allowed) == (7000, when_full == "evict_oldest")
+        clock.advance(32)
+        assert limiter.hit("newer").allowed
+        assert len(limiter.store) == 7000
+        clock.advance(1000)
 
 
 def test_a_caller_is_not_idle_while_its_longest_window_holds_something() -> None:
