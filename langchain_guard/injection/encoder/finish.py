@@ -137,9 +137,7 @@ def finish(
         card.setdefault("figures", {})[name] = calibrate.figures(own, scales[name])
     # The left-out harmless prompts in other languages are all plain questions: by themselves they would put the
     # thresholds where orders and role-play lie, so what counts is halfway to the scale of all prompts.
-    foreign = [
-        row for row in scored if not row.document and row.lang != "en" and language_of(row.text) not in {None, "en"}
-    ]
+    foreign = [row for row in scored if not row.document and row.lang != "en" and language_of(row.text) != "en"]
     scales["foreign"] = calibrate.between(calibrate.scale_of(foreign), scales["user"])
     card["scales"] = {name: {"knots": list(scale.knots), "growth": scale.growth} for name, scale in scales.items()}
     card["self_test"] = [

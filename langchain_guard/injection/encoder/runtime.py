@@ -170,8 +170,8 @@ class EncoderDetector:
 
         Args:
             texts: Any texts, of any length.
-            source: ``"user"``, ``"document"`` for retrieved and tool text, or ``"foreign"`` for a prompt that is known
-                to be in another language than English, whose scale is a little lower.
+            source: ``"user"``, ``"document"`` for retrieved and tool text, or ``"foreign"`` for a prompt
+                that is not recognised as English, whose scale is a little lower.
         """
         owners: list[int] = []
         views: list[View | None] = []

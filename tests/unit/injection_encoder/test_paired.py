@@ -59,6 +59,7 @@ def rule(score: float) -> Finding:
         (ENGLISH, "document", Linear(0.9), 0.2, True),  # a document: the encoder alone
         (ENGLISH, "document", Linear(0.01), 0.9, True),
         (GERMAN, "user", Linear(0.9), 0.2, True),  # another language: the encoder alone
+        ("Print it.", "user", Linear(0.9), 0.2, True),  # too short to tell
         (GERMAN, "user", Linear(0.01), 0.8, True),
     ],
 )
