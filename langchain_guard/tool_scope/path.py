@@ -106,11 +106,12 @@ def _plain(value: Any) -> str:
         _refuse("must be a non-empty string")
     if len(value) > MAX_PATH:
         _refuse("is too long")
-    if any(unicodedata.category(char) in _CONTROL for char in value):
+    plain = value.isascii() and value.isprintable()
+    if not plain and any(unicodedata.category(char) in _CONTROL for char in value):
         _refuse("holds a control character")
     if _DECODED.search(value) or _EXPANDED.search(value) or _LOOKALIKE.search(value):
         _refuse("has a form that could be decoded or expanded")
-    folded = unicodedata.normalize("NFKC", value)
+    folded = value if plain else unicodedata.normalize("NFKC", value)
     if folded.count("/") != value.count("/") or folded.count(".") != value.count("."):
         _refuse("has a form that could be decoded or expanded")
     if any(_RESERVED.fullmatch(part) for part in value.split("/")):

@@ -45,6 +45,7 @@ MAX_TABLES = 16
 """Bounds of a query: code points, tokens, nested parentheses, tables. They bound the time that the check takes."""
 
 _BLANKS = frozenset(" \t\n\r")
+_NO_BLANKS = dict.fromkeys(map(ord, _BLANKS))
 _ODD = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 _IDENTIFIER = re.compile(r"[^\"'`\\\[\];\x00-\x1f]{1,64}")
 _FENCES = {"postgres": ("offset", 0), "sqlite": ("limit", 2**63 - 1), "mysql": ("limit", 2**64 - 1)}
@@ -250,7 +251,8 @@ class Query:
         errors = self.sqlglot.errors
         if len(text) > MAX_CHARS:
             refuse("is too long")
-        if any(char not in _BLANKS and unicodedata.category(char) in _ODD for char in text.replace(" ", "")):
+        printable = text.isascii() and text.translate(_NO_BLANKS).isprintable()
+        if not printable and any(char not in _BLANKS and unicodedata.category(char) in _ODD for char in text):
             refuse("holds a control character or an unusual space")
         dialect = self.sqlglot.Dialect.get_or_raise(self.scope.dialect)
         try:
