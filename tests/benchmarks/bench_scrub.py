@@ -146,8 +146,8 @@ def table(data: list[dict[str, Any]], columns: dict[str, Finder]) -> None:
     print(f"{'MB/s on these rows':26} " + " ".join(f"{size / seconds:18.2f}" for *_, seconds in results.values()))
 
 
-def peers() -> None:
-    """The same table beside every peer that is installed."""
+def peers(every: int = 1) -> None:
+    """The same table beside every peer that is installed, on each `every`-th row (some peers take milliseconds a row)."""
     columns: dict[str, Finder] = {"langchain_guard": ours(), 'region="US"': ours(region="US")}
     for name, make in (
         ("langchain", _langchain),
@@ -160,7 +160,7 @@ def peers() -> None:
             columns[name] = make()
         except Exception as error:
             print(f"{name}: not measured ({type(error).__name__}: {error})")
-    table(rows(), columns)
+    table(rows()[::every], columns)
 
 
 def _langchain() -> Finder:
@@ -351,11 +351,17 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=[*parts, "all"], default="speed")
     parser.add_argument("--goal", type=int, default=300_000, help="partitions to try")
     parser.add_argument("--seed", type=int, default=1, help="seed of the partitions")
+    parser.add_argument("--every", type=int, default=1, help="peers see each N-th row only")
     options = parser.parse_args()
     for name, part in parts.items():
         if options.part in {name, "all"}:
             print(f"\n== {name}")
-            partitions(options.goal, options.seed) if name == "partitions" else part()
+            if name == "partitions":
+                partitions(options.goal, options.seed)
+            elif name == "peers":
+                peers(options.every)
+            else:
+                part()
 
 
 if __name__ == "__main__":
