@@ -257,7 +257,7 @@ def million(keys: int) -> None:
         print(done.stdout.strip() or f"| {name} | failed | | |")
 
 
-def fill(name: str, keys: int, seconds: float = 20.0) -> None:
+def fill(name: str, keys: int, seconds: float = 45.0) -> None:
     """One row of `million`, without Python's garbage collector, whose pauses are its own; slow engines are cut short."""
     windows = ((5, 3600),)
     hit = engines()[name](windows)
