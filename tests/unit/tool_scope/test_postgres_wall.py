@@ -76,7 +76,7 @@ def shop(server: dict[str, Any]) -> dict[str, Any]:
         connection.execute("CREATE DATABASE shop")
     with psycopg.connect(**server, user="owner") as connection:
         connection.execute(SETUP)
-        connection.execute(postgres_reader_sql(TABLES, role="reader", statement_timeout=1.0))
+        connection.execute(postgres_reader_sql(TABLES, role="reader", statement_timeout=5.0))
     return server
 
 

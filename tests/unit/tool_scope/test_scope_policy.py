@@ -116,7 +116,7 @@ def test_parallel_calls_never_exceed_a_budget() -> None:
         ran.append(str(n))
         return "ran"
 
-    made = scoped(slow, ToolRule(other_args="allow", budget=3, when=lambda args, who: barrier.wait(10) is not None))
+    made = scoped(slow, ToolRule(other_args="allow", budget=3, when=lambda args, who: barrier.wait(60) is not None))
     threads = [threading.Thread(target=made.invoke, args=({"n": n},)) for n in range(8)]
     for thread in threads:
         thread.start()
