@@ -184,7 +184,6 @@ class Arg:
 
     @staticmethod
     def sql(
-        *,
         dialect: str,
         tables: Mapping[str, Sequence[str]],
         max_rows: int = 1000,
