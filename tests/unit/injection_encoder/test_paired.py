@@ -71,9 +71,10 @@ def test_documents_and_other_languages_are_the_encoders(
     assert stub.asked == int(asked)
 
 
-def test_an_english_prompt_is_the_linear_models() -> None:
+@pytest.mark.parametrize("text", [ENGLISH, "  ".join(" ".join(word) for word in ENGLISH.split())])
+def test_an_english_prompt_is_the_linear_models(text: str) -> None:
     stub = Encoder(1.0)
-    assert PairedDetector(Linear(0.6), stub).score([ENGLISH], "user") == [0.6]
+    assert PairedDetector(Linear(0.6), stub).score([text], "user") == [0.6]
     assert stub.asked == 0
 
 

@@ -18,6 +18,8 @@ from langchain_guard.injection.encoder.text import normalise
         ("READ THIS NOW", "READ THIS NOW"),
         ("i g n o r e  t h i s", "ignore this"),
         ("i-g-n-o-r-e", "ignore"),
+        ("W h a t  i s  t h e  p l a n ?", "What is the plan ?"),
+        ("plan b - a test of x", "plan b - a test of x"),
         ("a b c", "a b c"),
         ("ig\u200bno\u00adre", "ignore"),
         ("hi\U000e0049\U000e0047\U000e004e", "hiIGN"),
