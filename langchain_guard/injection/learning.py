@@ -225,22 +225,21 @@ def margins(head: Head, rows: Sequence[Row], source: str) -> NDArray[np.float64]
     return out
 
 
-def knots_of(parts: Sequence[NDArray[np.float64]], hard: Sequence[NDArray[np.float64]] = ()) -> tuple[float, ...]:
-    """The margins above which 20, 5, 2 and 1 % of harmless texts lie, every source counting alike.
+def knots_of(parts: Sequence[NDArray[np.float64]], *, every: bool = False) -> tuple[float, ...]:
+    """The margins above which at most 20, 5, 2 and 1 % of harmless texts lie.
 
     Args:
         parts: Margins of harmless texts, one array per source.
-        hard: The same of sources of harmless texts that use an attack's words; together they count as much as `parts`.
+        every: For the worst of the sources, else for their mean, every source counting alike.
     """
-    groups = [[part for part in group if len(part)] for group in (parts, hard)]
-    groups = [group for group in groups if group]
-    margin = np.concatenate([part for group in groups for part in group])
-    weight = np.concatenate(
-        [np.full(len(part), 1 / len(part) / len(group) / len(groups)) for group in groups for part in group]
-    )
-    order = np.argsort(-margin)
-    above = np.cumsum(weight[order])
-    knots = [float(margin[order[min(int(np.searchsorted(above, share)), len(order) - 1)]]) for share in _SHARES]
+    parts = [part for part in parts if len(part)]
+    if every:
+        knots = [max(float(np.quantile(part, 1 - share)) for part in parts) for share in _SHARES]
+    else:
+        margin = np.concatenate(parts)
+        order = np.argsort(-margin)
+        above = np.cumsum(np.concatenate([np.full(len(part), 1 / len(part) / len(parts)) for part in parts])[order])
+        knots = [float(margin[order[min(int(np.searchsorted(above, share)), len(order) - 1)]]) for share in _SHARES]
     for index in range(1, len(knots)):
         knots[index] = max(knots[index], knots[index - 1] + 0.05)
     return tuple(round(knot, 4) for knot in knots)
@@ -262,7 +261,7 @@ def adapted(head: Head, rows: Sequence[Row], label: NDArray[np.int64], source: s
     # the base's margin is a column that is so large that keeping it costs nothing
     column = sp.csr_matrix((margin * 10).reshape(-1, 1))
     occurring = np.unique(data.x.indices)
-    model = LogisticRegression(C=1.0, solver="lbfgs", max_iter=200)
+    model = LogisticRegression(C=10.0, solver="lbfgs", max_iter=200)
     model.fit(sp.hstack([data.x[:, occurring].astype(np.float64), column]).tocsr(), y, sample_weight=share)
     coefficients = model.coef_.ravel()
     kept = float(np.clip(coefficients[-1] * 10, 0.5, 2.0))

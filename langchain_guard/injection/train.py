@@ -45,7 +45,6 @@ def assembled(rows: Sequence[Row], seed: int) -> list[Row]:
     random = Random(seed)  # noqa: S311  # reproducible, not secret
     out = list(rows)
     out += [Row(text, 0, _OWN + "hard", "benign-hard") for text in material.hard_benign(4500, random)]
-    out += [Row(material.scenario(random), 0, _OWN + "scenarios", "benign-hard") for _ in range(4000)]
     calm = [row.text for row in rows if not row.label and not row.is_document and 20 < len(row.text) < 250] or ["hello"]
     out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-hard") for _ in range(1200)]
     out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-doc") for _ in range(400)]
@@ -122,11 +121,7 @@ def train(
             unseen_by_fold = [row for row in everything if row.source in names]
             _collect(pool.head(left), unseen_by_fold, source, harmless, attacks)
         _collect(head, unseen, source, harmless, attacks)
-        hard = _hard([*rows, *unseen])
-        knots = knots_of(
-            [margin for name, margin in harmless.items() if name not in hard],
-            [margin for name, margin in harmless.items() if name in hard],
-        )
+        knots = knots_of(list(harmless.values()), every=source == USER)
         heads[source] = replace(head, knots=knots)
         figures[source] = _figures(harmless, attacks, knots)
         log(f"{source}: thresholds {knots}; left-out recall {figures[source]['recall_balanced']}")
@@ -140,15 +135,6 @@ def train(
         "left_out": figures,
     }
     return with_self_test(Linear(heads, card))
-
-
-def _hard(rows: Sequence[Row]) -> set[str]:
-    """The sources whose harmless rows are mostly such that use an attack's words."""
-    kinds: dict[str, list[bool]] = {}
-    for row in rows:
-        if not row.label:
-            kinds.setdefault(row.source, []).append(row.kind == "benign-hard")
-    return {name for name, marks in kinds.items() if sum(marks) * 2 > len(marks)}
 
 
 _ENOUGH = 50

@@ -102,9 +102,9 @@ def test_knots_are_where_20_5_2_and_1_percent_lie_with_sources_alike():
     assert knots == pytest.approx((0.6, 0.9, 0.96, 1.01), abs=0.011)
 
 
-def test_harmless_texts_with_an_attack_s_words_count_as_much_as_all_others():
+def test_knots_of_every_source_are_those_of_the_worst():
     easy, hard = [np.full(100, -5.0)] * 9, [np.linspace(0, 1, 1001)]
-    assert knots_of(easy, hard) == pytest.approx((0.6, 0.9, 0.96, 1.01), abs=0.011)
+    assert knots_of(easy + hard, every=True) == pytest.approx((0.8, 0.95, 1.0, 1.05), abs=0.011)
 
 
 def test_a_source_and_its_misspelt_copies_are_left_out_together():
