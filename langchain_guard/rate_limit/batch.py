@@ -9,7 +9,7 @@ from langchain_core.runnables.config import patch_config
 
 from langchain_guard.rate_limit.callers import Caller, Unknown
 from langchain_guard.rate_limit.limits import Costs, costs
-from langchain_guard.rate_limit.store import Ticket
+from langchain_guard.rate_limit.protocol import Ticket
 from langchain_guard.rate_limit.usage import Meter
 from langchain_guard.run import ARun, Call, Run
 

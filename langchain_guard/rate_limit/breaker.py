@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from langchain_guard.rate_limit.decision import Decision
     from langchain_guard.rate_limit.limits import Costs
-    from langchain_guard.rate_limit.store import Subject
+    from langchain_guard.rate_limit.protocol import Subject
 
 
 class Away(Exception):  # never leaves the store

@@ -11,7 +11,7 @@ from langchain_guard.rate_limit.limits import Limit, by_scope
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_guard.rate_limit.store import Store, Subject
+    from langchain_guard.rate_limit.protocol import Store, Subject
 
 Require = Literal["caller", "account", "verified"]
 

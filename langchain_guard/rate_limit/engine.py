@@ -10,7 +10,8 @@ from langchain_guard.rate_limit.callers import Caller, Callers
 from langchain_guard.rate_limit.gate import Gate
 from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
-from langchain_guard.rate_limit.store import MemoryStore, Plan, Store, Terms
+from langchain_guard.rate_limit.protocol import Plan, Store, Terms
+from langchain_guard.rate_limit.store import MemoryStore
 from langchain_guard.rate_limit.usage import Prices, count_tokens
 
 if TYPE_CHECKING:

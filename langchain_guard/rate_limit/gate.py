@@ -15,7 +15,7 @@ from langchain_guard.rate_limit.waiting import Lines, TaskWaiter, ThreadWaiter
 if TYPE_CHECKING:
     from langchain_guard.rate_limit.limits import Costs
     from langchain_guard.rate_limit.penalty import Penalty
-    from langchain_guard.rate_limit.store import Store, Subject, Terms, Ticket
+    from langchain_guard.rate_limit.protocol import Store, Subject, Terms, Ticket
 
 Admission = tuple[Decision, "Ticket | None"]
 

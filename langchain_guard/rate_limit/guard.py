@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_guard.rate_limit.limits import Limit
-    from langchain_guard.rate_limit.store import Ticket
+    from langchain_guard.rate_limit.protocol import Ticket
     from langchain_guard.run import Call
     from langchain_guard.runnable import ChunkFilter
     from langchain_guard.verdict import Action, Verdict

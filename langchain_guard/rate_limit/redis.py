@@ -28,7 +28,8 @@ from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit, costs
 from langchain_guard.rate_limit.local import Local
 from langchain_guard.rate_limit.policy import RESOLUTION, TOLERANCE
-from langchain_guard.rate_limit.store import MemoryStore, Plan, Subject, Terms, Ticket, Use
+from langchain_guard.rate_limit.protocol import Plan, Subject, Terms, Ticket, Use
+from langchain_guard.rate_limit.store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from langchain_guard.rate_limit.decision import Decision
     from langchain_guard.rate_limit.guard import RateLimiter
-    from langchain_guard.rate_limit.store import Ticket
+    from langchain_guard.rate_limit.protocol import Ticket
     from langchain_guard.rate_limit.usage import Meter
 
 

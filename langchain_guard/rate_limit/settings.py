@@ -12,7 +12,8 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.rate_limit.callers import Require
 from langchain_guard.rate_limit.limits import Limit, as_limits
 from langchain_guard.rate_limit.penalty import Penalty
-from langchain_guard.rate_limit.store import MemoryStore, OnStoreError
+from langchain_guard.rate_limit.protocol import OnStoreError
+from langchain_guard.rate_limit.store import MemoryStore
 from langchain_guard.runnable import Guard
 
 if TYPE_CHECKING:
