@@ -112,7 +112,7 @@ class OutputScrubber(TextGuard):
             raise ConfigError(f"actions={self.actions!r} with 'hash' need key=..., the key of the HMAC")
         if "vault" in self.actions.values() and self.vault is None:
             object.__setattr__(self, "vault", Vault())
-        self._policy(None).scanner("ai")  # compiles the patterns: the first answer must not wait for that
+        ScrubPolicy(self._parts()[0]).scanner("ai")  # compiles the patterns: the first answer must not wait for that
 
     def _parts(self) -> tuple[Plan, tuple[Finder, ...], Plan]:
         """What is looked for: made once, and again after a copy that dropped it."""
