@@ -1,6 +1,7 @@
 """What the encoder is trained on: a stream of short texts, fixed by its seed.
 
-Half are attacks, two in five come from documents.  A source is drawn with the square root of its size, so that
+Half are attacks, half come from documents, and of the prompts many are in other languages than English: English
+prompts are the linear model's (see ``paired``).  A source is drawn with the square root of its size, so that
 one large source does not set the wording that counts as an attack.  Windows are as long as at inference.  Orders
 are planted in the very documents that also appear without them, and noise, case and encodings fall on both labels,
 so that neither carrier nor disguise tells the label.
@@ -57,7 +58,7 @@ class Sampler:
 
     def _one(self) -> Sample:
         rng = self._rng
-        attack, document = rng.random() < 0.5, rng.random() < 0.42
+        attack, document = rng.random() < 0.5, rng.random() < 0.5
         make: Callable[[], str]
         make = (self._planted if attack else self._document) if document else self._attack if attack else self._prompt
         text = make()
@@ -72,17 +73,17 @@ class Sampler:
 
     def _attack(self) -> str:
         kind = self._rng.random()
-        if kind < 0.14:
+        if kind < 0.12:
             return expand(self._rng.choice(OVERRIDES), self._rng)
-        if kind < 0.26:
+        if kind < 0.30:
             return _foreign_attack(self._rng.choice(LANGUAGES), self._rng)
         return self._window(self._row("attacks"))
 
     def _prompt(self) -> str:
         kind = self._rng.random()
-        if kind < 0.32:
+        if kind < 0.28:
             return expand(self._rng.choice(PROMPTS), self._rng)
-        if kind < 0.39:
+        if kind < 0.42:
             return expand(self._rng.choice(self._rng.choice(LANGUAGES).prompts), self._rng)
         return self._window(self._row("prompts"))
 

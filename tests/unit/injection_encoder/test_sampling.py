@@ -29,7 +29,7 @@ def test_the_same_seed_gives_the_same_samples() -> None:
 def test_labels_and_origins_are_balanced() -> None:
     counts = Counter((one.label, one.document) for one in Sampler(CORPUS, 1).draw(2000))
     assert 900 < counts[1, True] + counts[1, False] < 1100
-    assert 740 < counts[0, True] + counts[1, True] < 940
+    assert 900 < counts[0, True] + counts[1, True] < 1100
 
 
 def test_encoded_prompts_are_harmless_only() -> None:
