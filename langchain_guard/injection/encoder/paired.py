@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from cachetools import LRUCache
 
 from langchain_guard.errors import ConfigError
+from langchain_guard.injection.encoder.english import is_english
 from langchain_guard.injection.encoder.runtime import EncoderDetector
 from langchain_guard.injection.encoder.scale import MARKS
 from langchain_guard.injection.encoder.text import normalise
-from langchain_guard.injection.languages import language_of
 from langchain_guard.injection.policy import BuiltIn
 from langchain_guard.injection.rules import CERTAIN
 
@@ -104,7 +104,7 @@ class PairedDetector:
                 continue
             if source == "document":
                 asked.setdefault("document", []).append(i)
-            elif language_of(normalise(text)) != "en":  # disguised English is English
+            elif not is_english(normalise(text)):  # disguised English is English
                 asked.setdefault("foreign", []).append(i)
         return asked
 

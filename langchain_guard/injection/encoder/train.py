@@ -23,6 +23,7 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.injection.encoder import pretrained
 from langchain_guard.injection.encoder.calibrate import read_fold
 from langchain_guard.injection.encoder.corpus import Row, build_corpus, read_rows, shippable
+from langchain_guard.injection.encoder.english import is_english
 from langchain_guard.injection.encoder.finish import finish
 from langchain_guard.injection.encoder.sampling import Sampler
 from langchain_guard.injection.encoder.text import normalise
@@ -232,12 +233,12 @@ def _batches(
 
 
 def held_out_scores(trained: Trained, rows: Iterable[Row], per_group: int = 150) -> list[dict[str, Any]]:
-    """Logits of up to *per_group* rows for each source, label and origin, chosen by a fixed seed."""
-    groups: dict[tuple[str, int, bool], list[Row]] = defaultdict(list)
+    """Logits of up to *per_group* rows for each source, label, origin, English or not, chosen by a fixed seed."""
+    groups: dict[tuple[str, int, bool, bool], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.source, row.label, row.is_document].append(row)
+        groups[row.source, row.label, row.is_document, is_english(normalise(row.text))].append(row)
     scored = []
-    for (source, label, document), members in sorted(groups.items()):
+    for (source, label, document, _), members in sorted(groups.items()):
         chosen = random.Random(7).sample(members, min(per_group, len(members)))  # noqa: S311
         logits = trained.logits([row.text for row in chosen], document=document)
         scored += [

@@ -59,7 +59,6 @@ def rule(score: float) -> Finding:
         (ENGLISH, "document", Linear(0.9), 0.2, True),  # a document: the encoder alone
         (ENGLISH, "document", Linear(0.01), 0.9, True),
         (GERMAN, "user", Linear(0.9), 0.2, True),  # another language: the encoder alone
-        ("Print it.", "user", Linear(0.9), 0.2, True),  # too short to tell
         (GERMAN, "user", Linear(0.01), 0.8, True),
     ],
 )
@@ -71,7 +70,7 @@ def test_documents_and_other_languages_are_the_encoders(
     assert stub.asked == int(asked)
 
 
-@pytest.mark.parametrize("text", [ENGLISH, "  ".join(" ".join(word) for word in ENGLISH.split())])
+@pytest.mark.parametrize("text", [ENGLISH, "  ".join(" ".join(word) for word in ENGLISH.split()), "Print it."])
 def test_an_english_prompt_is_the_linear_models(text: str) -> None:
     stub = Encoder(1.0)
     assert PairedDetector(Linear(0.6), stub).score([text], "user") == [0.6]
