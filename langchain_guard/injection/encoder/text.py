@@ -31,6 +31,7 @@ _LOOKALIKE = str.maketrans(
 """Cyrillic and Greek letters that look Latin (Unicode confusables.txt); applied inside mixed-script words only."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_INNER_CAPITAL = re.compile(r"[a-z][A-Z]")
 _LATIN = re.compile(r"[A-Za-z]")
 _OTHER_LETTER = re.compile(r"[Ͱ-ϿЀ-ԯ]")
 _SPACED = re.compile(r"(?<!\w)[^\W\d_](?:(?:[ \t.\-_*|]|[ \t]{2,4})[^\W\d_](?!\w)){3,}")
@@ -89,7 +90,7 @@ def _switches(word: str) -> int:
 
 
 def _fold_odd_case(text: str) -> str:
-    if text.islower() or text.isupper():
+    if text.islower() or text.isupper() or (text.isascii() and not _INNER_CAPITAL.search(text)):
         return text
     odd = {word for word in _WORD.findall(text) if _switches(word) >= 2}
     if len(odd) < _ODD_CASE:
