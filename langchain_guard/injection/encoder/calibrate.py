@@ -74,14 +74,14 @@ def read_fold(path: Path) -> list[Scored]:
     ]
 
 
-def scale_of(scored: Iterable[Scored]) -> Scale:
-    """The scale for one origin from its harmless rows, every source alike."""
+def scale_of(scored: Iterable[Scored], *, every: bool = False) -> Scale:
+    """The scale for one origin from its harmless rows: rates on the mean of the sources, or in *every* source."""
     harmless = [row for row in scored if row.label == 0]
     growth = _growth(harmless)
     groups: dict[str, list[float]] = defaultdict(list)
     for row in harmless:
         groups[row.source].append(row.logit - growth * float(np.log2(row.windows)))
-    return Scale(knots_of([groups[source] for source in sorted(groups)]), growth)
+    return Scale(knots_of([groups[source] for source in sorted(groups)], every=every), growth)
 
 
 def _growth(harmless: Sequence[Scored]) -> float:

@@ -44,11 +44,16 @@ class Scale(NamedTuple):
         return MARKS[at] + share * (MARKS[at + 1] - MARKS[at])
 
 
-def knots_of(groups: Sequence[Sequence[float]]) -> tuple[float, ...]:
+def knots_of(groups: Sequence[Sequence[float]], *, every: bool = False) -> tuple[float, ...]:
     """Knots from harmless logits of sources that the model has not seen, one sequence per source.
 
-    Every source counts alike however many rows it has: the share above a knot is the mean of the sources' shares.
+    Args:
+        groups: Logits, one sequence per source; a source counts alike however many rows it has.
+        every: Whether the rates hold for each source, so that the worst one decides, or for the mean of the sources.
     """
+    if every:
+        parts = [knots_of([group]) for group in groups]
+        return tuple(max(part[i] for part in parts) for i in range(len(RATES)))
     values = sorted(value for group in groups for value in group)
     weights = sorted((value, 1 / len(group) / len(groups)) for group in groups for value in group)
     knots = []

@@ -33,3 +33,9 @@ def test_each_source_counts_alike() -> None:
     for knot, rate in zip(knots, (0.2, 0.05, 0.02, 0.01), strict=True):
         above = [sum(value > knot for value in group) / len(group) for group in (large, small)]
         assert sum(above) / 2 == pytest.approx(rate, abs=0.01)
+
+
+def test_or_the_worst_source_decides() -> None:
+    low, high = [float(i) for i in range(100)], [5000.0 + i for i in range(100)]
+    assert knots_of([low, high], every=True) == knots_of([high])
+    assert knots_of([low], every=True) == knots_of([low])
