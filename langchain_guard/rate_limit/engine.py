@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_guard.identity import identity_of, normalize_ip
-from langchain_guard.rate_limit.callers import Caller, Callers
+from langchain_guard.errors import ConfigError
+from langchain_guard.identity import identity_of
+from langchain_guard.rate_limit.callers import Caller, Callers, as_key
 from langchain_guard.rate_limit.gate import Gate
 from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
@@ -61,7 +62,7 @@ class Engine:
         gate = single
         if limiter.on_limit == "wait":
             gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
-        callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {})
+        callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {}, store.plan(()))
         every = list(limiter.every_limit)
         one = None
         if not limiter.tiers and single.penalty is None and all(x.scope == "user" and x.period != CALL for x in every):
@@ -87,13 +88,15 @@ class Engine:
         """The caller with this key.
 
         Raises:
-            ValueError: The key is empty, or the address is none.
+            ConfigError: The key is empty, the address is none, or the tier is no str.
         """
-        if not isinstance(key, str) or not key:
-            raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
-        if ip is not None and not ip.startswith("ip:"):
-            ip = f"ip:{normalize_ip(ip)}"
-        return self.callers.spelled(key, ip, tier)
+        if tier is not None and not isinstance(tier, str):
+            raise ConfigError(f"a tier is a str or None, not {type(tier).__name__}")
+        if ip is not None:
+            if not isinstance(ip, str):
+                raise ConfigError(f"an address is a str or None, not {type(ip).__name__}")
+            ip = as_key(f"ip:{ip.removeprefix('ip:')}")
+        return self.callers.spelled(as_key(key), ip, tier)
 
     def caller(self, limiter: RateLimiter, config: Any, identity: Identity) -> Caller:
         """The caller that a config names."""
@@ -128,9 +131,12 @@ _ONE = costs(1)
 
 def _amounts(estimated: Any) -> Costs:
     """What an `estimate=` callable returned: the tokens of the whole call, or amounts by measure."""
-    if isinstance(estimated, (int, float)) and not isinstance(estimated, bool):
-        tokens = float(estimated)
-        return costs(1, tokens, tokens, tokens)
-    if isinstance(estimated, dict) and set(estimated) <= set(MEASURES[:5]):
-        return costs(**{"requests": 1, **estimated})
+    try:
+        if isinstance(estimated, (int, float)) and not isinstance(estimated, bool):
+            tokens = float(estimated)
+            return costs(1, tokens, tokens, tokens)
+        if isinstance(estimated, dict) and set(estimated) <= set(MEASURES[:5]):
+            return costs(**{"requests": 1, **estimated})
+    except ConfigError as error:  # of the callable, and no setting of the limiter
+        raise ValueError(str(error)) from None
     raise TypeError(f"estimate= must return an int or a dict of {', '.join(MEASURES[:5])}")

@@ -66,7 +66,7 @@ class Gate:
         decision, ticket = (
             self._wait(subjects, costs, hold=hold) if self.waits else self._try(subjects, costs, hold=hold)
         )
-        if not decision.allowed and self.penalty is not None and self._strikes(decision, run):
+        if not decision.allowed and self.penalty is not None and self._strikes(decision, subjects[0][0], run):
             length = self.store.strike(subjects[0][0], self.penalty, self.terms)
             decision = _struck(decision, subjects[0][0], length)
         return decision, ticket
@@ -121,7 +121,7 @@ class Gate:
             decision, ticket = await self._await(subjects, costs, hold=hold)
         else:
             decision, ticket = await self._atry(subjects, costs, hold=hold)
-        if not decision.allowed and self.penalty is not None and self._strikes(decision, run):
+        if not decision.allowed and self.penalty is not None and self._strikes(decision, subjects[0][0], run):
             length = await self.store.astrike(subjects[0][0], self.penalty, self.terms)
             decision = _struck(decision, subjects[0][0], length)
         return decision, ticket
@@ -166,8 +166,8 @@ class Gate:
                 lines.leave(line, waiter)
             line = other
 
-    def _strikes(self, decision: Decision, run: object | None) -> bool:
-        return not decision.banned and decision.limit is not None and self.store.local.strikes(decision.key, run)
+    def _strikes(self, decision: Decision, key: str, run: object | None) -> bool:
+        return not decision.banned and decision.limit is not None and self.store.local.strikes(key, run)
 
 
 class _Turn:

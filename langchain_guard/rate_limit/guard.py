@@ -11,7 +11,7 @@ from langchain_core.runnables.config import get_config_list
 from langchain_guard.errors import ConfigError, IdentityRequired
 from langchain_guard.identity import ANONYMOUS, GLOBAL
 from langchain_guard.rate_limit.batch import Prepaid, aadmitted, admitted
-from langchain_guard.rate_limit.callers import Caller, Unknown
+from langchain_guard.rate_limit.callers import Caller, Unknown, as_key
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.engine import Engine
 from langchain_guard.rate_limit.limits import Costs, costs, over_cap
@@ -128,13 +128,13 @@ class RateLimiter(LimiterSettings):
             tier: The caller's tier.
 
         Raises:
-            ValueError: The key is empty, or an amount is negative or no finite number.
+            ConfigError: The key is empty, or an amount is negative or no finite number.
         """
         engine = self.engine
         one = engine.one
-        if one is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost):
+        if one is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost or ip or tier):
             store, plan = one
-            if key.__class__ is str and key and key != GLOBAL:
+            if key.__class__ is str and key and key != GLOBAL and key[:3] != "ip:":
                 return store.hit_one(key, plan, _ONE, engine.terms)
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = engine.spelled(key, ip, tier)
@@ -204,19 +204,19 @@ class RateLimiter(LimiterSettings):
         """Keep a caller out for so many seconds.
 
         Raises:
-            ValueError: The key is empty, or the time is not positive.
+            ConfigError: The key is empty, or the time is not positive.
         """
-        if isinstance(seconds, bool) or not 0 < seconds < math.inf:
-            raise ValueError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
-        self.store.ban(_key(key), float(seconds), self.engine.terms)
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+            raise ConfigError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
+        self.store.ban(as_key(key), float(seconds), self.engine.terms)
 
     def unban(self, key: str) -> None:
         """End a time-out or ban, and forget the strikes behind it."""
-        self.store.unban(_key(key), self.engine.terms)
+        self.store.unban(as_key(key), self.engine.terms)
 
     def reset(self, key: str) -> None:
         """Forget what a key used, its strikes and bans; calls that run keep their places."""
-        self.store.reset(_key(key), self.engine.terms)
+        self.store.reset(as_key(key), self.engine.terms)
 
     def reserve(
         self,
@@ -243,11 +243,11 @@ class RateLimiter(LimiterSettings):
             >>> limiter.usage("u1")[0]["used"]
             321.0
         """
-        return Reservation(self, _key(key), costs(requests, tokens, input_tokens, output_tokens, cost), ip, tier)
+        return Reservation(self, as_key(key), costs(requests, tokens, input_tokens, output_tokens, cost), ip, tier)
 
     def as_langchain(self, key: str) -> LangChainLimiter:
         """This limiter for ``ChatOpenAI(rate_limiter=...)``: every model call is a request of `key`."""
-        return LangChainLimiter(self, _key(key))
+        return LangChainLimiter(self, as_key(key))
 
     # -- in a chain
 
@@ -477,9 +477,3 @@ class RateLimiter(LimiterSettings):
 def _run_of(config: RunnableConfig) -> object | None:
     """The run that called the limiter, if there is one: refusals under it are one strike."""
     return getattr(config.get("callbacks"), "parent_run_id", None)
-
-
-def _key(key: str) -> str:
-    if not isinstance(key, str) or not key:
-        raise ValueError("a key is a non-empty str such as 'u1', 'ip:203.0.113.9', 'anonymous' or 'global'")
-    return key

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_guard.errors import ConfigError
@@ -38,9 +39,10 @@ UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0, "week": 
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6}
 _RATE = re.compile(
     r"\s*(?P<dollar>\$)?\s*(?P<amount>\d+(?:\.\d+)?)\s*(?P<factor>[kKM](?![a-zA-Z]))?\s*(?P<measure>[a-z_]+)?\s*"
-    r"/\s*(?P<count>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*"
+    r"/\s*(?P<count>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
+    re.ASCII,
 )
-_CONCURRENT = re.compile(r"\s*(?P<amount>\d+)\s*(?P<factor>[kKM](?![a-zA-Z]))?\s*concurrent\s*")
+_CONCURRENT = re.compile(r"\s*(?P<amount>\d+)\s*(?P<factor>[kKM](?![a-zA-Z]))?\s*concurrent\s*", re.ASCII)
 _SYNTAX = (
     "a limit is 'AMOUNT[k|M] [MEASURE]/[N ]UNIT' ('20/minute', '200k tokens/day', '40/10 seconds'), '$N/UNIT', "
     "'N concurrent' or 'N[k|M] tokens/call', with UNIT second, minute, hour, day or week and MEASURE requests, tokens, "
@@ -171,13 +173,13 @@ def costs(
     """What one call takes; its tokens are those of prompt and answer where only the parts are given.
 
     Raises:
-        ValueError: An amount is negative or no finite number.
+        ConfigError: An amount is negative or no finite number.
     """
-    amounts = (requests, tokens or input_tokens + output_tokens, input_tokens, output_tokens, cost, 0.0)
-    for measure, amount in zip(MEASURES, amounts, strict=True):
-        if isinstance(amount, bool) or not 0 <= amount < math.inf:
-            raise ValueError(f"{measure}={amount!r}: must be a finite number, at least 0")
-    return amounts
+    given = (requests, tokens, input_tokens, output_tokens, cost)
+    for measure, amount in zip(MEASURES, given, strict=False):
+        if not isinstance(amount, (int, float)) or isinstance(amount, bool) or not 0 <= amount < math.inf:
+            raise ConfigError(f"{measure}={amount!r}: must be a finite number, at least 0")
+    return requests, tokens or input_tokens + output_tokens, input_tokens, output_tokens, cost, 0.0
 
 
 def over_cap(limits: tuple[Limit, ...], amounts: Costs) -> Limit | None:
@@ -227,7 +229,7 @@ def _spell(limit: Limit) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if value == int(value) else format(Decimal(repr(value)), "f")  # never with an exponent
 
 
 def by_scope(limits: tuple[Limit, ...]) -> Mapping[Scope, tuple[Limit, ...]]:

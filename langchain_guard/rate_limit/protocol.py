@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_guard.rate_limit.decision import Decision, Source
-    from langchain_guard.rate_limit.limits import Costs, Limit
+    from langchain_guard.rate_limit.limits import Costs, Limit, Scope
     from langchain_guard.rate_limit.local import Local
     from langchain_guard.rate_limit.penalty import Penalty
     from langchain_guard.rate_limit.policy import Row
@@ -40,6 +40,7 @@ class Plan:
 
     Attributes:
         limits: What was compiled, all of one scope.
+        scope: That scope.
         rows: The windows, as the store's engine reads them.
         width: Length that an entry must have for these rows.
         leases: Most calls that may run at a time; ``math.inf`` if there is no such limit.
@@ -48,6 +49,7 @@ class Plan:
     """
 
     limits: tuple[Limit, ...]
+    scope: Scope
     rows: tuple[Row, ...]
     width: int
     leases: float

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tenacity import wait_exponential_jitter
 from tenacity.wait import wait_base
 
+from langchain_guard.errors import RateLimitExceeded
+
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
@@ -18,7 +20,7 @@ class wait_retry_after(wait_base):  # noqa: N801  # tenacity's strategies are sp
     Args:
         fallback: The strategy for errors that name no time; exponential with jitter by default.
         cap: Longest wait, in seconds. An error that names a longer one is raised at once: to sleep less would fail
-            again, and to sleep for a day helps nobody.
+            again, and to sleep for a day helps nobody. So is a refusal that waiting does not help.
 
     Example:
         ```python
@@ -36,6 +38,8 @@ class wait_retry_after(wait_base):  # noqa: N801  # tenacity's strategies are sp
     def __call__(self, retry_state: RetryCallState) -> float:
         """Seconds to wait before the next attempt."""
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        if isinstance(error, RateLimitExceeded) and error.retry_after is None:
+            raise error  # it can never fit
         seconds = _named(error)
         if seconds is None:
             return float(self.fallback(retry_state))

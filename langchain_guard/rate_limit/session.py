@@ -108,7 +108,7 @@ class Reservation:
         """Say what was really used; it is charged when the block is left, and the rest of the reservation given back.
 
         Raises:
-            ValueError: An amount is negative or no finite number.
+            ConfigError: An amount is negative or no finite number.
         """
         calls = self._amounts[0] if requests is None else requests
         self._actual = costs(calls, tokens, input_tokens, output_tokens, cost)

@@ -18,7 +18,7 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.rate_limit import policy
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.entries import Entries
-from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit
+from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit, Scope
 from langchain_guard.rate_limit.local import Local
 from langchain_guard.rate_limit.penalty import Book, Penalty
 from langchain_guard.rate_limit.protocol import Plan, Subject, Terms, Ticket, Use
@@ -61,7 +61,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._entries = Entries(max_keys, evict=when_full == "evict_oldest")
         self._columns: dict[tuple[str, str, float], int] = {}
-        self._leases: dict[str, dict[int | str, float]] = {}
+        self._leases: dict[tuple[str, Scope], dict[int | str, float]] = {}
         self._book = Book(max_keys)
         self._banned = self._book.until
         self._ids = itertools.count(1)
@@ -110,7 +110,8 @@ class MemoryStore:
                 self._horizon = max(self._horizon, period * (1 + 1 / policy.RESOLUTION))
                 rows.append(policy.row(at, amount, period, MEASURES.index(limit.measure), str(limit)))
         width = max((at + 1 for at, *_ in rows), default=0)
-        return Plan(limits, tuple(rows), width, leases, spelled, bool(rows) and leases == math.inf)
+        scope = limits[0].scope if limits else "user"
+        return Plan(limits, scope, tuple(rows), width, leases, spelled, bool(rows) and leases == math.inf)
 
     def hit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
         """Decide, and charge what is admitted; running calls are counted but not added."""
@@ -152,7 +153,7 @@ class MemoryStore:
             for key, plan in subjects:
                 if plan.leases < math.inf:
                     ticket.lease = ticket.lease or next(self._ids)
-                    self._leases.setdefault(key, {})[ticket.lease] = now + terms.lease
+                    self._leases.setdefault((key, plan.scope), {})[ticket.lease] = now + terms.lease
             decision = self._charge(subjects, costs, now)
             ticket.stamps = tuple(
                 policy.stamps(self._entries.get(key) or (), plan.rows, costs) for key, plan in subjects
@@ -177,10 +178,10 @@ class MemoryStore:
                 if actual != ticket.charged:
                     entry = self._entry(key, plan) or self._put(key, (), plan)
                     policy.settle(entry, plan.rows, ticket.charged, actual, stamps, now)
-                if ticket.lease and (leases := self._leases.get(key)) is not None:
+                if ticket.lease and (leases := self._leases.get((key, plan.scope))) is not None:
                     leases.pop(ticket.lease, None)
                     if not leases:
-                        del self._leases[key]
+                        del self._leases[key, plan.scope]
         for key, _ in ticket.subjects:
             self.local.lines.wake(key)
 
@@ -195,7 +196,7 @@ class MemoryStore:
             uses = []
             for limit in plan.limits:
                 if limit.measure == "concurrent":
-                    leases = self._running(key, now)
+                    leases = self._running(key, plan.scope, now)
                     uses.append(Use(limit, float(len(leases)), max(leases.values(), default=now) - now))
                 else:
                     row = next(windows)
@@ -269,18 +270,18 @@ class MemoryStore:
             if self._book.until and (left := self._book.left(key, now)):
                 return Decision(False, left, 0.0, None, key, "memory", True)
             entry = self._entry(key, plan)
-            if entry is None:
+            if entry is None and plan.rows:
                 if create and key not in _RESERVED and not self._entries.admits(key, now - self._horizon):
                     wait = self._entries.idle_since() + self._horizon - now
                     return Decision(False, max(0.0, wait), 0.0, None, key, "memory")
                 entry = policy.entry(plan.width)
-            refused = policy.refusal(entry, plan.rows, costs, now)
+            refused = policy.refusal(entry or (), plan.rows, costs, now)
             if refused is not None and (worst is None or refused[0] > (worst.retry_after or 0.0)):
                 wait, left, spelled = refused
                 if wait == math.inf:
                     return Decision(False, None, left, spelled, key, "memory")
                 worst = Decision(False, wait, left, spelled, key, "memory")
-            if plan.leases < math.inf and len(leases := self._running(key, now)) >= plan.leases:
+            if plan.leases < math.inf and len(leases := self._running(key, plan.scope, now)) >= plan.leases:
                 wait = min(leases.values(), default=math.inf) - now
                 if wait == math.inf:  # a share of the limit that allows none
                     return Decision(False, None, 0.0, plan.spelled, key, "memory")
@@ -302,7 +303,7 @@ class MemoryStore:
                 if more < fewest:
                     fewest, left, limit, whose = more, remaining, spelled, key
             if plan.leases < math.inf:
-                free = plan.leases - len(self._leases.get(key, ()))
+                free = plan.leases - len(self._leases.get((key, plan.scope), ()))
                 if free < fewest:
                     fewest, left, limit, whose = free, free, plan.spelled, key
         return Decision(True, 0.0, left, limit, whose, "memory")
@@ -318,9 +319,9 @@ class MemoryStore:
         self._entries.put(key, wide)
         return wide
 
-    def _running(self, key: str, now: float) -> dict[int | str, float]:
-        """The leases of `key` that have not run out."""
-        leases = self._leases.get(key)
+    def _running(self, key: str, scope: Scope, now: float) -> dict[int | str, float]:
+        """The leases of `key` in this scope that have not run out."""
+        leases = self._leases.get((key, scope))
         if leases is None:
             return {}
         for lease in [lease for lease, deadline in leases.items() if deadline <= now]:

@@ -258,6 +258,41 @@ def test_bans(stand: Stand) -> None:
     assert limiter.peek("u3").allowed
 
 
+def test_bans_and_strikes_are_the_callers_where_only_everybody_is_limited(stand: Stand) -> None:
+    limiter = stand.limiter(Limit(2, 0.2, scope="global"), penalty=Penalty(strikes=2, timeout=60))
+    limiter.ban("u1", 60)
+    assert (stand.hit(limiter, "u1").banned, stand.hit(limiter, "u1").key) == (True, "u1")
+    assert [stand.hit(limiter, key).allowed for key in ("u2", "u3", "u4", "u4", "u4")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    stand.advance(0.21)
+    assert [stand.hit(limiter, key).banned for key in ("u4", "u5")] == [True, False]
+    assert used(limiter, "u5") == [1.0]
+
+
+def test_who_has_no_limit_is_let_in(stand: Stand) -> None:
+    limiter = stand.limiter(Limit(1, 60, scope="ip"))
+    for _ in range(3):
+        decision = stand.hit(limiter, "u1")
+        assert (decision.allowed, decision.limit, decision.key) == (True, None, "u1")
+    assert stand.hit(limiter, "ip:203.0.113.9").allowed
+    assert not stand.hit(limiter, "u1", ip="203.0.113.9").allowed
+    assert limiter.usage("u1") == []
+
+
+def test_a_callers_running_calls_are_not_those_of_its_address(stand: Stand) -> None:
+    limiter = stand.limiter("1 concurrent", Limit(3, None, "concurrent", scope="ip"))
+    with limiter.reserve("u1", ip="203.0.113.9"), limiter.reserve("u2", ip="203.0.113.9"):
+        with limiter.reserve("ip:203.0.113.9"):
+            assert not stand.hit(limiter, "u3", ip="203.0.113.9").allowed
+            assert used(limiter, "ip:203.0.113.9") == [1.0, 3.0]
+        assert stand.hit(limiter, "u3", ip="203.0.113.9").allowed
+
+
 def test_a_reset_forgets_everything_but_what_runs(stand: Stand) -> None:
     limiter = stand.limiter("1/minute", "1 concurrent")
     with limiter.reserve("u1"):

@@ -63,7 +63,7 @@ KNOW_LANGCHAIN = SHELL | {
 
 # Who may name an optional or heavy package: a module, or a whole slice.
 ONLY_IN = {
-    "redis": {"rate_limit.redis"},
+    "redis": {"rate_limit.connection"},
     "langchain_openai": {"injection.judge", "demo"},
     "openai": set(),
     "sqlglot": {"tool_scope"},

@@ -519,6 +519,32 @@ def test_tiers(identity: Identity, admitted: int, clock: ManualClock) -> None:
     assert sum(result == "x" for result in results) == admitted
 
 
+def test_a_kind_of_caller_without_limits_has_those_of_strangers(clock: ManualClock) -> None:
+    limiter = RateLimiter(tiers={"anonymous": ["1/minute"], "pro": ["4/minute"]}, clock=clock)
+    limiter.invoke("a", ME)
+    with pytest.raises(RateLimitExceeded):
+        limiter.invoke("b", ME)
+    assert [limiter.hit("u2").allowed for _ in range(2)] == [True, False]
+
+
+def test_who_is_named_by_the_applications_key_has_an_account(clock: ManualClock) -> None:
+    limiter = RateLimiter(tiers=TIERS, key=lambda config: config["configurable"].get("tenant"), clock=clock)
+    tenant: Any = {"configurable": {"tenant": "t1"}}
+    for _ in range(2):
+        limiter.invoke("a", tenant)
+    assert not limiter.hit("t1").allowed
+
+
+def test_an_address_by_hand_is_the_address_of_a_call(clock: ManualClock) -> None:
+    limiter = RateLimiter("2/minute", clock=clock)
+    limiter.invoke("a", Identity(ip="2001:db8::1").config())
+    assert limiter.hit("ip:2001:db8::2").remaining == 0.0
+    assert limiter.usage("ip:2001:db8::/64")[0]["used"] == 2.0
+    limiter.ban("ip:2001:db8::3", 60)
+    with pytest.raises(Banned):
+        limiter.invoke("a", Identity(ip="2001:db8::4").config())
+
+
 def test_a_tier_takes_the_place_of_user_limits_and_everybodys_limits_stay(clock: ManualClock) -> None:
     limiter = RateLimiter("1/minute", Limit(5, 60, scope="global"), tiers={"pro": ["9/minute"]}, clock=clock)
     pro = Identity(user="p", tier="pro").config()

@@ -86,6 +86,8 @@ def test_bad_limit_names_argument_and_value(kwargs: dict[str, object], word: str
         (Limit(3, 7200), "3/2 hours"),
         (Limit(200, 86400, "tokens"), "200 tokens/day"),
         (Limit(1, 86400, "cost"), "$1/day"),
+        (Limit(1e-7, 60, "cost"), "$0.0000001/minute"),
+        (Limit(3, 1e-5), "3/0.00001 seconds"),
         (Limit(2, None, "concurrent"), "2 concurrent"),
         (Limit(8000, "call", "input_tokens"), "8000 input_tokens/call"),
     ],

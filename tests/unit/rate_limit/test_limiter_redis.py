@@ -363,6 +363,26 @@ def test_a_cluster_decides_per_subject_and_gives_back_on_a_refusal() -> None:
         server.close()
 
 
+def test_a_cluster_gives_back_the_leases_of_all_subjects_and_takes_none_for_a_hit() -> None:
+    server = RedisServer(cluster=True).start()
+    store = RedisStore(server.url.removesuffix("/0"), cluster=True)
+    try:
+        for own in ("20/minute", "3 concurrent"):
+            limiter = RateLimiter(own, Limit(2, None, "concurrent", scope="global"), store=store)
+            with limiter.reserve("u1"):
+                running = [row["used"] for row in limiter.usage("u1") if row["measure"] == "concurrent"]
+                assert set(running) == {1.0}
+                assert limiter.hit("u1").remaining == 1.0
+            for _ in range(4):
+                assert limiter.hit("u1").allowed
+            assert [row["used"] for row in limiter.usage("u1") if row["measure"] == "concurrent"] == [0.0] * len(
+                running
+            )
+    finally:
+        store.close()
+        server.close()
+
+
 # -- construction
 
 

@@ -69,9 +69,9 @@ def test_accounts_alone_may_have_limits_if_accounts_are_required() -> None:
     RateLimiter(Limit(9, 60, scope="global"), tiers={"pro": ["5/minute"]})
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), True])
-def test_a_ban_lasts_a_positive_time(seconds: float) -> None:
-    with pytest.raises(ValueError, match="seconds="):
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), True, "60"])
+def test_a_ban_lasts_a_positive_time(seconds: Any) -> None:
+    with pytest.raises(ConfigError, match="seconds="):
         RateLimiter("5/minute").ban("u1", seconds)
 
 
@@ -87,14 +87,35 @@ def test_no_empty_keys(key: Any) -> None:
         limiter.reserve,
         limiter.as_langchain,
     ):
-        with pytest.raises(ValueError, match="non-empty"):
+        with pytest.raises(ConfigError, match="non-empty"):
             call(key)
 
 
-@pytest.mark.parametrize("kwargs", [{"requests": -1}, {"tokens": float("nan")}, {"cost": float("inf")}])
-def test_no_negative_amounts(kwargs: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="finite"):
-        RateLimiter("5/minute").hit("u1", **kwargs)
+@pytest.mark.parametrize(
+    ("kwargs", "word"),
+    [
+        ({"requests": -1}, "requests=-1"),
+        ({"requests": "2"}, "requests='2'"),
+        ({"tokens": float("nan")}, "tokens=nan"),
+        ({"input_tokens": -1, "output_tokens": 3}, "input_tokens=-1"),
+        ({"cost": float("inf")}, "cost=inf"),
+        ({"ip": "localhost"}, "IP address"),
+        ({"ip": 5}, "address is a str"),
+        ({"tier": ["pro"]}, "tier is a str"),
+    ],
+)
+def test_no_bad_amounts_addresses_and_tiers(kwargs: dict[str, Any], word: str) -> None:
+    limiter = RateLimiter("5/minute")
+    for call in (limiter.hit, limiter.peek):
+        with pytest.raises(ConfigError, match=word):
+            call("u1", **kwargs)
+
+
+def test_a_key_that_begins_like_an_address_is_one() -> None:
+    limiter = RateLimiter("5/minute")
+    for call in (limiter.hit, limiter.usage, limiter.reset, limiter.unban):
+        with pytest.raises(ConfigError, match="IP address"):
+            call("ip:somewhere")
 
 
 def test_repr_is_short_and_names_the_limits() -> None:

@@ -357,6 +357,15 @@ def test_a_providers_header_or_the_fallback(error: Exception, seconds: float) ->
     assert wait_retry_after(fallback=wait_fixed(7), cap=60)(_state(error)) == seconds
 
 
+def test_what_never_fits_is_not_tried_again() -> None:
+    limiter = RateLimiter("2/minute", clock=Watched())
+    with pytest.raises(RateLimitExceeded) as refused, limiter.reserve("u1", requests=3):
+        raise AssertionError("it was admitted")
+    with pytest.raises(RateLimitExceeded) as caught:
+        wait_retry_after()(_state(refused.value))
+    assert caught.value is refused.value
+
+
 def test_a_wait_beyond_the_cap_is_the_error_itself() -> None:
     error = _Provider("86400")
     with pytest.raises(_Provider) as caught:
