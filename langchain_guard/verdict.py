@@ -7,6 +7,7 @@ imports nothing of LangChain.
 from __future__ import annotations
 
 import html
+import itertools
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -89,20 +90,21 @@ class Verdict:
     def highlight(self, text: str, where: str = "") -> str:
         """HTML of `text` with every finding at `where` marked; the text is the caller's and is not kept.
 
+        Where findings overlap, the text is cut at each of their ends, and the title of each piece names every rule that
+        covers it.
+
         Args:
             text: The judged text; each of its characters is escaped.
             where: Path of the text inside the judged value; "" for a plain str.
         """
-        marks = sorted((f.start, f.end, f.rule) for f in self.findings if f.where == where and f.end > f.start)
-        out, position = [], 0
-        for start, end, rule in marks:
-            begin, stop = max(start, position), min(end, len(text))
-            if begin >= stop:
-                continue
-            out.append(html.escape(text[position:begin]))
-            out.append(f'<mark title="{html.escape(rule)}">{html.escape(text[begin:stop])}</mark>')
-            position = stop
-        out.append(html.escape(text[position:]))
+        marks = [(max(f.start, 0), min(f.end, len(text)), f.rule) for f in self.findings if f.where == where]
+        marks = [(start, end, rule) for start, end, rule in marks if start < end]
+        cuts = sorted({0, len(text), *(cut for start, end, _ in marks for cut in (start, end))})
+        out = []
+        for begin, stop in itertools.pairwise(cuts):
+            piece = html.escape(text[begin:stop])
+            rules = sorted({rule for start, end, rule in marks if start <= begin and stop <= end})
+            out.append(f'<mark title="{html.escape(", ".join(rules))}">{piece}</mark>' if rules else piece)
         badge = f"<b>{html.escape(self.guard)}: {self.action}</b>"
         return f'<div class="langchain-guard">{badge}<pre style="white-space:pre-wrap">{"".join(out)}</pre></div>'
 

@@ -47,16 +47,27 @@ def test_records_are_one_row_per_finding():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("verdict", "text", "where", "wanted"),
-    [
-        (Verdict("G"), "a<b", "", "a&lt;b"),
-        (TWO, "<i>t mail z", "", '&lt;i&gt;t <mark title="email">mai</mark>l z'),
-        (TWO, "0123456789", "content", '0123456<mark title="x&lt;y">789</mark>'),
-        (Verdict("G", "block", (Finding("a", "k", 0, 4), Finding("b", "k", 2, 6), Finding("c", "k", 90, 95))), "abcdefgh", "", '<mark title="a">abcd</mark><mark title="b">ef</mark>gh'),
-    ],
-    ids=["clean", "marked", "where", "overlapping and beyond the end"],
-)  # fmt: skip
+def marked(*places: tuple[str, int, int]) -> Verdict:
+    return Verdict("G", "block", tuple(Finding(rule, "k", start, end) for rule, start, end in places))
+
+
+HIGHLIGHTS = {
+    "clean": (Verdict("G"), "a<b", "", "a&lt;b"),
+    "empty": (marked(("a", 0, 4)), "", "", ""),
+    "marked": (TWO, "<i>t mail z", "", '&lt;i&gt;t <mark title="email">mai</mark>l z'),
+    "where": (TWO, "0123456789", "content", '0123456<mark title="x&lt;y">789</mark>'),
+    "crossing": (marked(("a", 0, 4), ("b", 2, 6)), "abcdefgh", "", '<mark title="a">ab</mark><mark title="a, b">cd</mark><mark title="b">ef</mark>gh'),
+    "nested": (marked(("outer", 1, 7), ("inner", 3, 5)), "abcdefgh", "", 'a<mark title="outer">bc</mark><mark title="inner, outer">de</mark><mark title="outer">fg</mark>h'),
+    "one place, two rules": (marked(("b", 1, 3), ("a", 1, 3)), "abcd", "", 'a<mark title="a, b">bc</mark>d'),
+    "one rule twice": (marked(("a", 1, 3), ("a", 1, 3)), "abcd", "", 'a<mark title="a">bc</mark>d'),
+    "same start": (marked(("a", 0, 1), ("b", 0, 3)), "abcd", "", '<mark title="a, b">a</mark><mark title="b">bc</mark>d'),
+    "side by side": (marked(("a", 0, 2), ("a", 2, 4)), "abcd", "", '<mark title="a">ab</mark><mark title="a">cd</mark>'),
+    "beyond the end": (marked(("a", 2, 9), ("b", 90, 95)), "abcd", "", 'ab<mark title="a">cd</mark>'),
+    "of no length": (marked(("a", 2, 2)), "abcd", "", "abcd"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verdict", "text", "where", "wanted"), HIGHLIGHTS.values(), ids=HIGHLIGHTS)
 def test_highlight_escapes_and_marks(verdict, text, where, wanted):
     assert f'<pre style="white-space:pre-wrap">{wanted}</pre>' in verdict.highlight(text, where)
 
