@@ -12,6 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from langchain_guard.errors import ConfigError
 from langchain_guard.rate_limit.breaker import Away, Breaker
 
 if TYPE_CHECKING:
@@ -147,9 +148,12 @@ class Connection:
             "protocol": 2,
             "max_connections": 2**31 - 1,  # redis-py raises beyond; threads and `_AT_A_TIME` bound it
         }
-        if self.cluster:
-            return flavour.cluster.RedisCluster.from_url(self.url.get_secret_value(), **settings)
-        return flavour.Redis.from_url(self.url.get_secret_value(), **settings)
+        kind = flavour.cluster.RedisCluster if self.cluster else flavour.Redis
+        try:
+            return kind.from_url(self.url.get_secret_value(), **settings)
+        except ValueError as error:
+            wrong = type(error).__name__
+        raise ConfigError(f"RedisStore(url=...): redis cannot read it ({wrong})")  # its own text may quote a password
 
     def _away(self, error: BaseException) -> Away:
         self.breaker.failed()

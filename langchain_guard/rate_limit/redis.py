@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -62,6 +63,7 @@ class RedisStore:
         secret = url if isinstance(url, SecretStr) else SecretStr(url) if isinstance(url, str) else SecretStr("")
         if not secret.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ConfigError("RedisStore(url=...): must begin with redis://, rediss:// or unix://")
+        _check_address(secret)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
             raise ConfigError(f"RedisStore(timeout={timeout!r}): must be a positive number of seconds")
         if not isinstance(namespace, str) or not namespace or "{" in namespace:
@@ -310,6 +312,17 @@ class RedisStore:
 
 
 _NOTHING = costs()
+
+
+def _check_address(url: SecretStr) -> None:
+    try:
+        _ = urlsplit(url.get_secret_value()).port
+    except ValueError:  # whose text quotes the URL
+        wrong = True
+    else:
+        wrong = False
+    if wrong:
+        raise ConfigError("RedisStore(url=...): its host or port cannot be read")
 
 
 def _waits_for_lease(decision: Decision, group: tuple[Subject, ...]) -> bool:

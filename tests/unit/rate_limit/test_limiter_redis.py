@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -411,7 +412,15 @@ def test_the_password_is_nowhere() -> None:
         assert "hunter2" not in text
 
 
-def test_a_bad_url_tells_no_password() -> None:
-    with pytest.raises(ConfigError) as caught:
-        RedisStore("http://:hunter2@localhost")
-    assert "hunter2" not in str(caught.value)
+@pytest.mark.parametrize("url", ["http://:hunter2@localhost", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"])
+def test_a_bad_url_tells_no_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="url=") as caught:
+        RedisStore(url)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_url_that_only_redis_cannot_read_tells_no_password_at_the_first_call() -> None:
+    limiter = RateLimiter("1/minute", store=RedisStore("redis://:hunter2@localhost/0?socket_timeout=soon"))
+    with pytest.raises(ConfigError, match="url=") as caught:
+        limiter.hit("u1")
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
