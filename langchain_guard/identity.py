@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ class Identity:
         scopes: What the caller may do, such as ``{"orders:read"}``; asked for by ``ToolRule(requires=...)``.
 
     Raises:
-        ConfigError: The user is empty, the address is none, or ``verified`` is claimed without a user.
+        ConfigError: An argument is of another type, the user or the tier is empty, the address is none, or ``verified``
+            is claimed without a user.
     """
 
     user: str | None = None
@@ -50,10 +52,15 @@ class Identity:
             raise ConfigError("Identity(user=...) must be a non-empty str or None")
         if self.ip is not None:
             object.__setattr__(self, "ip", normalize_ip(self.ip))
+        if not isinstance(self.verified, bool):  # the str "false" is true
+            raise ConfigError(f"Identity(verified=...) must be True or False, not a {type(self.verified).__name__}")
         if self.verified and self.user is None:
             raise ConfigError("Identity(verified=True) needs a user: an address cannot be verified")
-        if isinstance(self.scopes, str):
-            raise ConfigError("Identity(scopes=...) must be a set of str, not one str")
+        if self.tier is not None and (not isinstance(self.tier, str) or not self.tier.strip()):
+            raise ConfigError("Identity(tier=...) must be a non-empty str or None")
+        scopes: Any = self.scopes
+        if not isinstance(scopes, Collection) or isinstance(scopes, str) or not all(isinstance(s, str) for s in scopes):
+            raise ConfigError("Identity(scopes=...) must be a set of str, such as {'orders:read'}")
         object.__setattr__(self, "scopes", frozenset(self.scopes))
 
     def __repr__(self) -> str:
@@ -92,6 +99,10 @@ def normalize_ip(ip: str) -> str:
     Raises:
         ConfigError: It is not an address.
     """
+    if not isinstance(ip, str):
+        raise ConfigError(
+            f"an IP address must be a str, such as '203.0.113.9' or '2001:db8::1', not a {type(ip).__name__}"
+        )
     try:
         address = ipaddress.ip_address(
             ip.strip().strip("[]").removesuffix("/64")

@@ -38,7 +38,7 @@ def on_refusal(
             reply is one more chunk.
 
     Raises:
-        ConfigError: `reply` is none of the three, or `as_` is unknown.
+        ConfigError: `chain` is no Runnable, `reply` is none of the three, or `as_` is unknown.
 
     Example:
         ```python
@@ -50,7 +50,14 @@ def on_refusal(
     if as_ not in {"auto", "message", "str"}:
         raise ConfigError(f"on_refusal(as_={as_!r}): must be 'auto', 'message' or 'str'")
     answer = reply if isinstance(reply, str) else coerce_to_runnable(reply)
-    return OnRefusal(bound=coerce_to_runnable(chain), reply=answer, as_=as_)
+    try:
+        bound: Runnable[Any, Any] = coerce_to_runnable(chain)
+    except TypeError:
+        kind = type(chain).__name__
+        raise ConfigError(
+            f"on_refusal(chain=...) must be a Runnable, a function or a dict of them, not {kind}"
+        ) from None
+    return OnRefusal(bound=bound, reply=answer, as_=as_)
 
 
 class OnRefusal(Around):

@@ -123,10 +123,13 @@ def test_the_refusal_stays_visible_to_listeners():
     assert BAD not in repr(listener.events)
 
 
-@pytest.mark.parametrize(("arguments", "named"), [({"reply": 7}, "reply"), ({"reply": "no", "as_": "dict"}, "as_")])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"reply": 7}, "reply"), ({"reply": "no", "as_": "dict"}, "as_"), ({"chain": 7, "reply": "no"}, "chain")],
+)
 def test_what_it_cannot_work_with_is_a_config_error(arguments, named):
     with pytest.raises(ConfigError, match=named):
-        on_refusal(Block(), **arguments)
+        on_refusal(**{"chain": Block(), **arguments})
 
 
 def test_it_describes_itself_as_its_chain():

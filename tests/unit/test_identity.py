@@ -35,7 +35,9 @@ def test_no_two_accounts_share_a_spelling():
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [({"user": ""}, "user"), ({"user": "  "}, "user"), ({"user": 7}, "user"), ({"ip": "300.1.1.1"}, "address"),
-     ({"verified": True}, "verified"), ({"user": "u", "scopes": "orders:read"}, "scopes")],
+     ({"ip": 7}, "address"), ({"verified": True}, "verified"), ({"user": "u", "verified": "false"}, "verified"),
+     ({"user": "u", "tier": 7}, "tier"), ({"user": "u", "tier": " "}, "tier"), ({"scopes": "orders:read"}, "scopes"),
+     ({"scopes": 7}, "scopes"), ({"scopes": [7]}, "scopes"), ({"scopes": None}, "scopes")],
 )  # fmt: skip
 def test_what_cannot_be_a_caller_is_a_config_error(arguments, named):
     with pytest.raises(ConfigError, match=named):
