@@ -17,7 +17,7 @@ from langchain_guard.json_stream import JsonScanner
 from langchain_guard.policy import Reading, placed
 from langchain_guard.run import added
 from langchain_guard.runnable import ChunkFilter
-from langchain_guard.values import PROVIDER_KEYS, rewrite, rewrite_field
+from langchain_guard.values import PROVIDER_KEYS, copied, rewrite, rewrite_field, rewrite_key
 from langchain_guard.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class TextFilter(ChunkFilter):
         self.whole = Reading(policy)  # what does not come in pieces
         self.channels: dict[Hashable, _Channel] = {}
         self.below: dict[Any, tuple[Any, TextFilter]] = {}
+        self.keys: dict[tuple[str, Any], tuple[Any, str]] = {}
         self.ordinals: dict[Hashable, int] = {}
         self.others: list[BaseMessageChunk] = []
         self.closed: list[Finding] = []
@@ -147,9 +148,7 @@ class TextFilter(ChunkFilter):
         """A dict that streams: each key is a stream of its own."""
         for key, value in chunk.items():
             if key not in self.below:
-                shown = rewrite(key, self.whole.visit, lenient=True, path=f"{self.path}[*]")
-                plain = isinstance(key, str) and shown is key and key.isidentifier()
-                path = f"{self.path}.{key}".lstrip(".") if plain else f"{self.path}[*]"
+                shown, path = rewrite_key(key, self.whole.visit, path=self.path)
                 self.below[key] = shown, TextFilter(self.guard, self.policy, self.call, path)
             shown, below = self.below[key]
             for out in below._feed(value):
@@ -170,14 +169,15 @@ class TextFilter(ChunkFilter):
                 yield self._piece({"content": content, "tool_call_chunks": calls, "additional_kwargs": extra})
             yield from self._drain()
             content, calls, extra = ("" if isinstance(chunk.content, str) else []), [], {}
-        metadata = chunk.response_metadata
+        metadata = self._fields(chunk.response_metadata, self._at("response_metadata"))
         if metadata.get("logprobs"):  # they spell the raw text, token by token
             metadata = {**metadata, "logprobs": None}
-        unchanged = content == chunk.content and calls == chunk.tool_call_chunks and extra == chunk.additional_kwargs
-        if unchanged and metadata is chunk.response_metadata:
+        more = chunk.__pydantic_extra__ and self._fields(chunk.__pydantic_extra__, self.path)
+        same = content == chunk.content and calls == chunk.tool_call_chunks and extra == chunk.additional_kwargs
+        if same and metadata is chunk.response_metadata and more is chunk.__pydantic_extra__:
             yield chunk
-        elif content or calls or extra or _carries(chunk):
-            yield _rebuilt(chunk, content, calls, extra, metadata)
+        elif content or calls or extra or more or _carries(chunk):
+            yield _rebuilt(chunk, content, calls, extra, metadata, more)
 
     # -- places in a message
 
@@ -212,7 +212,8 @@ class TextFilter(ChunkFilter):
                 out[name] = [piece for piece in pieces if piece]
                 held, kept = True, kept or bool(out[name])
             else:
-                out[name] = rewrite_field(block, name, self.whole.visit, path=f"{at}.{name}")
+                shown, where = self._key(name, at)
+                out[shown] = rewrite_field(block, name, self.whole.visit, path=where)
                 kept = kept or name not in identity
         return None if held and not kept else out
 
@@ -239,22 +240,39 @@ class TextFilter(ChunkFilter):
         """additional_kwargs: LangChain joins their strings, so each of them is a channel."""
         out: dict[str, Any] = {}
         for name, value in extra.items():
-            below, where, down = (*key, name), f"{at}.{name}", (*steps, Step(identity, name))
+            shown, where = self._key(name, at)
+            below, down = (*key, name), (*steps, Step(identity, shown))
             if name in PROVIDER_KEYS:
                 out[name] = value
             elif isinstance(value, str):
-                out[name] = self._scan(below, where, value, down) if value else value
+                out[shown] = self._scan(below, where, value, down) if value else value
             elif isinstance(value, dict):
-                out[name] = self._extra(value, below, where, down)
+                out[shown] = self._extra(value, below, where, down)
             elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-                down = (*steps, Step(identity, name, listed=True))
-                out[name] = [
+                down = (*steps, Step(identity, shown, listed=True))
+                out[shown] = [
                     self._extra(item, (*below, item.get("index", i)), f"{where}[{i}]", down, _index_of(item))
                     for i, item in enumerate(value)
                 ]
             else:
-                out[name] = rewrite_field(extra, name, self.whole.visit, path=where)
+                out[shown] = rewrite_field(extra, name, self.whole.visit, path=where)
         return out
+
+    def _fields(self, fields: dict[str, Any], at: str) -> dict[str, Any]:
+        """Fields that nobody streams (response_metadata, unknown ones): each is judged whole, with its chunk."""
+        if fields.keys() <= PROVIDER_KEYS:
+            return fields
+        out = {}
+        for name in fields:
+            shown, where = self._key(name, at)
+            out[shown] = rewrite_field(fields, name, self.whole.visit, path=where)
+        return fields if all(out.get(name, _NONE) is value for name, value in fields.items()) else out
+
+    def _key(self, name: str, at: str) -> tuple[Any, str]:
+        """The name of a provider's field as it may go on, and the path below it; judged once, not with every chunk."""
+        if (at, name) not in self.keys:
+            self.keys[at, name] = rewrite_key(name, self.whole.visit, path=at, provider=True)
+        return self.keys[at, name]
 
     def _at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
@@ -323,11 +341,16 @@ def _carries(chunk: AIMessageChunk) -> bool:
 
 
 def _rebuilt(
-    chunk: AIMessageChunk, content: Any, calls: list[Any], extra: dict[str, Any], metadata: dict[str, Any]
+    chunk: AIMessageChunk,
+    content: Any,
+    calls: list[Any],
+    extra: dict[str, Any],
+    metadata: dict[str, Any],
+    more: dict[str, Any] | None,
 ) -> AIMessageChunk:
     changes = {"content": content, "additional_kwargs": extra, "response_metadata": metadata}
     if not chunk.tool_call_chunks:
-        return chunk.model_copy(update=changes)
+        return copied(chunk, changes, more)
     # a copy would keep the tool calls that LangChain parsed from the raw arguments; building anew parses again
     return AIMessageChunk(
         **changes,
@@ -336,5 +359,5 @@ def _rebuilt(
         name=chunk.name,
         usage_metadata=chunk.usage_metadata,
         chunk_position=chunk.chunk_position,
-        **(chunk.__pydantic_extra__ or {}),
+        **(more or {}),
     )

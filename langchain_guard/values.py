@@ -18,7 +18,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.load.serializable import Serializable
@@ -43,12 +43,23 @@ PROVIDER_KEYS = frozenset({
     "system_fingerprint", "service_tier", "output_version", "created", "created_at", "token_usage", "usage", "headers",
     "logprobs", "detail", "source_type", "media_type", "format", "__gemini_function_call_thought_signatures__",
 })  # fmt: skip
+# What providers call their texts. Any other key of their dicts is judged as a text itself, as the keys of a dict are.
+_PROVIDER_NAMES = PROVIDER_KEYS | {
+    "text", "content", "reasoning", "reasoning_content", "thinking", "summary", "refusal", "input", "output", "args",
+    "arguments", "partial_json", "function", "function_call", "tool_calls", "annotations", "citations", "cited_text",
+    "citation", "title", "url", "value", "data", "parsed", "error", "extras", "document_title", "image_url", "audio",
+    "start_index", "end_index", "start_char_index", "end_char_index", "document_index", "container", "phase",
+    "safety_ratings", "prompt_feedback", "incomplete_details", "conversation", "metadata", "object", "user",
+    "done", "done_reason", "total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count",
+    "eval_duration",
+}  # fmt: skip
 _JSON_KEYS = frozenset({"arguments", "partial_json"})
 _ARGUMENT_KEYS = frozenset({"args", "input"})
 _ROLES = {"human": "user", "user": "user", "ai": "ai", "AIMessageChunk": "ai", "assistant": "ai", "system": "system",
           "developer": "system", "tool": "tool", "function": "tool"}  # fmt: skip
 _CALLS = ("tool_calls", "invalid_tool_calls")
 _CALLS_OF_A_CHUNK = (*_CALLS, "tool_call_chunks")
+M = TypeVar("M", bound=BaseModel)
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -95,6 +106,18 @@ def rewrite(value: Any, visit: Visit, *, lenient: bool = False, path: str = "") 
 def rewrite_field(block: dict[str, Any], key: str, visit: Visit, *, path: str) -> Any:
     """`rewrite` for one field of a content block, of additional_kwargs or of response_metadata of an AI message."""
     return _Walk(visit, lenient=True).provider_field(block, key, block[key], path, "ai", 0)
+
+
+def rewrite_key(key: Any, visit: Visit, *, path: str, provider: bool = False) -> tuple[Any, str]:
+    """A dict's key as it may go on, and the path of what stands below it: ``[*]`` for a key that is no plain name.
+
+    Args:
+        key: The key.
+        visit: As for `rewrite`.
+        path: Where the dict stands.
+        provider: Whether the dict is a provider's (of an AI message), whose own names are no texts.
+    """
+    return _Walk(visit, lenient=True).key(key, path, "ai" if provider else "user", 0, provider=provider)
 
 
 def read(value: Any) -> list[Segment]:
@@ -149,7 +172,7 @@ class _Walk:
         if isinstance(value, Document):
             return self.fields(value, ("page_content", "metadata"), path, "document", depth)
         if isinstance(value, BaseModel):
-            names = (*type(value).model_fields, *(value.__pydantic_extra__ or ()))
+            names = tuple(type(value).model_fields)
             if isinstance(value, Serializable):  # LangChain's own: these two name the object, they are nobody's text
                 names = tuple(name for name in names if name not in {"type", "id"})
             return self.fields(value, names, path, role, depth)
@@ -188,10 +211,11 @@ class _Walk:
             new = self.value(old, _attribute(path, name), role, depth + 1)
             if new is not old:
                 changes[name] = new
+        if isinstance(value, BaseModel):
+            extra = value.__pydantic_extra__
+            return copied(value, changes, self.mapping(extra, path, role, depth) if extra else extra)
         if not changes:
             return value
-        if isinstance(value, BaseModel):
-            return value.model_copy(update=changes)
         changed = copy.copy(value)
         for name, new in changes.items():
             object.__setattr__(changed, name, new)
@@ -201,17 +225,23 @@ class _Walk:
         out: dict[Any, Any] = {}
         same = True
         for key, old in value.items():
-            new_key, shown = key, "*"
-            if isinstance(key, str):
-                new_key = self.text(key, f"{path}[*]", role)
-                if new_key is not key:
-                    new_key = _unused(new_key, value, out)
-                elif _PLAIN_KEY.fullmatch(key):
-                    shown = key
-            new = self.value(old, f"{path}[*]" if shown == "*" else _attribute(path, shown), role, depth + 1)
+            new_key, below = self.key(key, path, role, depth)
+            if new_key is not key:
+                new_key = _unused(new_key, value, out)
+            new = self.value(old, below, role, depth + 1)
             same = same and new is old and new_key is key
             out[new_key] = new
         return value if same else _like(value, out)
+
+    def key(self, key: Any, path: str, role: str, depth: int, *, provider: bool = False) -> tuple[Any, str]:
+        """A key as it may go on, and the path below it."""
+        if provider and key in _PROVIDER_NAMES:
+            return key, _attribute(path, key)
+        hidden = f"{path}[*]"
+        if not isinstance(key, str):
+            return self.leniently(key, hidden, role, depth), hidden
+        new = self.text(key, hidden, role)
+        return new, _attribute(path, key) if new is key and _PLAIN_KEY.fullmatch(key) else hidden
 
     def sequence(self, value: Any, path: str, role: str, depth: int) -> Any:
         new = [self.value(item, f"{path}[{i}]", role, depth + 1) for i, item in enumerate(value)]
@@ -243,18 +273,23 @@ class _Walk:
                     put(name, calls, self.calls(calls, _attribute(path, name), role, depth + 1))
         elif isinstance(message, ToolMessage) and message.artifact is not None:
             put(
-                "artifact", message.artifact, self.artifact(message.artifact, _attribute(path, "artifact"), role, depth)
+                "artifact",
+                message.artifact,
+                self.leniently(message.artifact, _attribute(path, "artifact"), role, depth),
             )
         for name in ("additional_kwargs", "response_metadata"):
             extra = getattr(message, name)
             if extra:
                 put(name, extra, self.provider(extra, _attribute(path, name), role, depth + 1))
+        more = message.__pydantic_extra__
+        if more:  # fields that LangChain does not know
+            more = self.provider(more, path, role, depth + 1)
         if not changes:
-            return message
+            return copied(message, changes, more)
         metadata = changes.get("response_metadata", message.response_metadata)
         if metadata.get("logprobs"):  # they spell the text that was changed, token by token
             changes["response_metadata"] = {**metadata, "logprobs": None}
-        return message.model_copy(update=changes)
+        return copied(message, changes, more)
 
     def calls(self, calls: list[Any], path: str, role: str, depth: int) -> list[Any]:
         """Tool calls, parsed or raw: their arguments are the model's text, their names and ids are not."""
@@ -274,11 +309,11 @@ class _Walk:
             )
         return calls if all(a is b for a, b in zip(out, calls, strict=True)) else out
 
-    def artifact(self, artifact: Any, path: str, role: str, depth: int) -> Any:
-        """An artifact is the application's own object: what is no text in it is none of a guard's business."""
+    def leniently(self, value: Any, path: str, role: str, depth: int) -> Any:
+        """An artifact or a key is the application's own object: what is no text in it is none of a guard's business."""
         lenient, self.lenient = self.lenient, True
         try:
-            return self.value(artifact, path, role, depth + 1)
+            return self.value(value, path, role, depth + 1)
         finally:
             self.lenient = lenient
 
@@ -304,11 +339,17 @@ class _Walk:
             new = [self.provider(item, f"{path}[{i}]", role, depth + 1) for i, item in enumerate(value)]
             return value if all(a is b for a, b in zip(new, value, strict=True)) else new
         if not isinstance(value, dict):
-            return value if isinstance(value, int) else self.artifact(value, path, role, depth)
-        out = {}
+            return value if isinstance(value, int) else self.leniently(value, path, role, depth)
+        out: dict[Any, Any] = {}
+        same = True
         for key, old in value.items():
-            out[key] = self.provider_field(value, key, old, _attribute(path, str(key)), role, depth)
-        return value if all(out[key] is old for key, old in value.items()) else out
+            new_key, below = self.key(key, path, role, depth, provider=True)
+            if new_key is not key:
+                new_key = _unused(new_key, value, out)
+            new = self.provider_field(value, key, old, below, role, depth)
+            same = same and new is old and new_key is key
+            out[new_key] = new
+        return value if same else out
 
     def provider_field(self, block: dict[Any, Any], key: Any, old: Any, path: str, role: str, depth: int) -> Any:
         if key in PROVIDER_KEYS or (key == "data" and block.get("type") != "text"):
@@ -326,7 +367,18 @@ def _attribute(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _unused(key: str, *taken: Mapping[Any, Any]) -> str:
+def copied(model: M, changes: dict[str, Any], extra: dict[str, Any] | None) -> M:
+    """A pydantic model with changed fields and these extra ones; the same object if nothing changes."""
+    same = extra is model.__pydantic_extra__
+    if same and not changes:
+        return model
+    made = model.model_copy(update=changes)
+    if not same:
+        object.__setattr__(made, "__pydantic_extra__", extra)
+    return made
+
+
+def _unused(key: Any, *taken: Mapping[Any, Any]) -> Any:
     """Two keys that were replaced by the same text must not swallow each other's value."""
     number, free = 1, key
     while any(free in mapping for mapping in taken):

@@ -138,6 +138,30 @@ def test_a_streamed_message_is_guarded_in_every_channel(subject, cut):
 
 
 @every
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda bad: {"response_metadata": {"said": {"text": bad}}},
+        lambda bad: {"response_metadata": {f"a {bad} b": 1}},
+        lambda bad: {"additional_kwargs": {f"a {bad} b": "x"}},
+        lambda bad: {"additional_kwargs": {"seen": {f"a {bad} b": [{"index": 0, "text": "x"}]}}},
+        lambda bad: {"content": [{"type": "text", "text": "x", "index": 0, f"a {bad} b": 1}]},
+        lambda bad: {"unknown": f"a {bad} b"},
+        lambda bad: {f"a {bad} b": 1},
+        lambda bad: {"unknown": bad, "tool_call_chunks": [{"name": "f", "args": "{}", "id": "1", "index": 0}]},
+    ],
+)
+def test_a_streamed_message_is_guarded_beside_its_texts(subject, place):
+    guard, chunks = subject.make(), [AIMessageChunk(**{"content": "", **place(subject.bad)}, id="m") for _ in range(2)]
+    with collect_verdicts() as verdicts:
+        shown = outcome(lambda: list(guard.transform(iter(chunks))))
+    assert shown is OutputBlocked if subject.does == "block" else shown
+    assert subject.raw not in repr(shown) + repr(verdicts)
+    assert verdicts[-1].action == subject.does
+    assert all("[*]" in f.where or subject.raw not in f.where for f in verdicts[-1].findings)
+
+
+@every
 @given(data=st.data())
 def test_a_text_is_judged_the_same_however_it_is_cut(subject, data):
     parts = st.lists(st.sampled_from([subject.bad, subject.bad[:4], "a", " ", "\n", subject.raw[-3:]]), max_size=8)

@@ -24,7 +24,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from langchain_guard.values import MAX_DEPTH, Unreadable, describe, read, rewrite
 
@@ -39,6 +39,12 @@ class Answer(BaseModel):
     text: str
     n: int = 3
     inner: dict[str, Any] = {}
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    text: str = "t"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +100,31 @@ CASES = [
             "tool_calls[0].args.a",
             "additional_kwargs.tool_calls[0].function.arguments[*]", "additional_kwargs.tool_calls[0].function.arguments.a"],
         id="the provider's copy of a tool call",
+    ),
+    pytest.param(
+        AIMessage("", additional_kwargs={"a secret": {"n": 1}}, response_metadata={"a secret": "secret", "model_name": "m"}),
+        AIMessage("", additional_kwargs={"a [X]": {"n": 1}}, response_metadata={"a [X]": "[X]", "model_name": "m"}),
+        ["additional_kwargs[*]", "additional_kwargs[*][*]", "response_metadata[*]", "response_metadata[*]"],
+        id="keys beside a message that no provider uses",
+    ),
+    pytest.param(
+        AIMessage([{"type": "non_standard", "value": {"a secret": "x"}}]),
+        AIMessage([{"type": "non_standard", "value": {"a [X]": "x"}}]),
+        ["content[0].value[*]", "content[0].value[*]"],
+        id="keys in a content block",
+    ),
+    pytest.param(
+        AIMessage("a", note="secret", secret=1),
+        AIMessage("a", **{"note": "[X]", "[X]": 1}),
+        ["content", "[*]", "note", "[*]"],
+        id="fields of a message that LangChain does not know",
+    ),
+    pytest.param(Loose(**{"a secret": "secret"}), Loose(**{"a [X]": "[X]"}), ["text", "[*]", "[*]"], id="extra fields of a pydantic model"),
+    pytest.param(
+        {("secret", 1): "a", b"secret": "b", 4111111111111111: "c", 7: "d"},
+        {("[X]", 1): "a", b"[X]": "b", 4111111111111111: "c", 7: "d"},
+        ["[*][0]", "[*]", "[*]", "[*]", "[*]", "[*]", "[*]"],
+        id="keys that are no str",
     ),
     pytest.param(
         AIMessage("", additional_kwargs={"reasoning_content": "secret", "parsed": Answer(text="secret")}),
