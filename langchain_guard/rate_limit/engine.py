@@ -11,8 +11,8 @@ from langchain_guard.rate_limit.callers import Caller, Callers, as_key
 from langchain_guard.rate_limit.gate import Gate
 from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
-from langchain_guard.rate_limit.protocol import Plan, Store, Terms
-from langchain_guard.rate_limit.store import MemoryStore
+from langchain_guard.rate_limit.protocol import Store, Terms
+from langchain_guard.rate_limit.store import MemoryStore, Teller
 from langchain_guard.rate_limit.usage import Prices, count_tokens
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Engine:
         single: Asks the store once.
         callers: Tells callers apart.
         prices: For cost; None without a price list.
-        one: The store and the limits of every caller, where those are windows of scope "user" in memory and no more.
+        teller: Decides at once, where all limits are windows of scope "user" in memory and no more.
         owner: What makes two limiters the same one.
         measures: What the limits count.
         caps: Whether a single call is capped.
@@ -44,7 +44,7 @@ class Engine:
     single: Gate
     callers: Callers
     prices: Prices | None
-    one: tuple[MemoryStore, Plan] | None
+    teller: Teller | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
     caps: bool
@@ -64,11 +64,11 @@ class Engine:
             gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
         callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {}, store.plan(()))
         every = list(limiter.every_limit)
-        one = None
+        teller = None
         if not limiter.tiers and single.penalty is None and all(x.scope == "user" and x.period != CALL for x in every):
             ((_, compiled),) = callers.spelled("u").subjects
             if compiled.simple and isinstance(store, MemoryStore):
-                one = store, compiled
+                teller = store.teller(compiled, terms)
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
         return cls(
             store=store,
@@ -77,7 +77,7 @@ class Engine:
             single=single,
             callers=callers,
             prices=prices,
-            one=one,
+            teller=teller,
             owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
             measures=frozenset(limit.measure for limit in every),
             caps=any(limit.period == CALL for limit in every),

@@ -131,12 +131,13 @@ class RateLimiter(LimiterSettings):
             ConfigError: The key is empty, or an amount is negative or no finite number.
         """
         engine = self.engine
-        one = engine.one
-        if one is not None and requests == 1 and not (tokens or input_tokens or output_tokens or cost or ip or tier):
-            store, plan = one
-            if key.__class__ is str and key and key != GLOBAL and key[:3] != "ip:":
-                return store.hit_one(key, plan, _ONE, engine.terms)
-        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
+        one = requests == 1 and not (tokens or input_tokens or output_tokens or cost)
+        amounts = _ONE if one else costs(requests, tokens, input_tokens, output_tokens, cost)
+        tell = engine.teller
+        if tell is not None and not (ip or tier) and key.__class__ is str and key != GLOBAL:
+            decision = tell(key, amounts)
+            if decision is not None:
+                return decision
         caller = engine.spelled(key, ip, tier)
         refused = self.over_cap(caller, amounts)
         return engine.single.ask(caller.subjects, amounts, hold=False)[0] if refused is None else refused

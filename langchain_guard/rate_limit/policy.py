@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ place of the measure in `Costs`, spelling of the limit."""
 Answer = tuple[float, float, str]
 """Seconds to wait (0.0: admitted; ``math.inf``: it can never fit), what is left of the binding limit, its spelling."""
 
+Decider = Callable[["Entry", "Costs", float], Answer]
+"""From what a caller used, what the call costs and the time in seconds to the answer."""
+
 
 def entry(width: int) -> Entry:
     """A caller who has used nothing of so many windows."""
@@ -51,10 +55,48 @@ def row(at: int, amount: float, period: float, measure: int, limit: str) -> Row:
     return at, amount, amount * (1 + TOLERANCE), period, period / RESOLUTION, measure, limit
 
 
-def decide(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answer:
-    """Charge `costs` to every window if every window can take them, else to none."""
-    if len(rows) > 1:
-        for at, _, ceiling, period, _, measure, _ in rows:
+def decider(rows: Sequence[Row]) -> Decider:
+    """The function that charges costs to every window of an entry if every window can take them, else to none.
+
+    It is the innermost step of every decision, so what is known of the limits is bound beforehand.
+
+    Args:
+        rows: At least one limit.
+    """
+    return _decider_of_one(rows[0]) if len(rows) == 1 else _decider_of_many(tuple(rows))
+
+
+def _decider_of_one(row: Row) -> Decider:
+    """One limit is the usual case: the same as of many, in one go."""
+    at, amount, ceiling, period, quantum, measure, limit = row
+
+    def decide(entry: Entry, costs: Costs, now: float) -> Answer:
+        window, cost = entry[at], costs[measure]
+        if len(window) > 1 and window[1] <= now - period:
+            _age(window, now - period)
+        used = window[0] + cost
+        if used > ceiling:
+            left = amount - window[0]
+            wait = math.inf if cost > ceiling else _wait(window, used - (amount + ceiling) / 2, period, now)
+            return wait, left if left > 0 else 0.0, limit
+        if cost:
+            if len(window) > 1 and now - window[-1] < quantum:
+                window[-3] = now
+                window[-2] += cost
+            else:
+                window.extend((now, cost, now))
+            window[0] = used
+        left = amount - used
+        return 0.0, left if left > 0 else 0.0, limit
+
+    return decide
+
+
+def _decider_of_many(rows: tuple[Row, ...]) -> Decider:
+    checked = tuple((at, ceiling, period, measure) for at, _, ceiling, period, _, measure, _ in rows)
+
+    def decide(entry: Entry, costs: Costs, now: float) -> Answer:
+        for at, ceiling, period, measure in checked:
             window = entry[at]
             if len(window) > 1 and window[1] <= now - period:
                 _age(window, now - period)
@@ -62,26 +104,8 @@ def decide(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answe
                 return refused
         _, left, binding = charge(entry, rows, costs, now)
         return 0.0, left, binding
-    # one limit is the usual case: the same in one go
-    ((at, amount, ceiling, period, quantum, measure, limit),) = rows
-    window, cost = entry[at], costs[measure]
-    if len(window) > 1 and window[1] <= now - period:
-        _age(window, now - period)
-    used = window[0] + cost
-    if used > ceiling:
-        if cost > ceiling:
-            return math.inf, max(0.0, amount - window[0]), limit
-        left = amount - window[0]
-        return _wait(window, used - (amount + ceiling) / 2, period, now), left if left > 0 else 0.0, limit
-    if cost:
-        if len(window) > 1 and now - window[-1] < quantum:
-            window[-3] = now
-            window[-2] += cost
-        else:
-            window.extend((now, cost, now))
-        window[0] = used
-    left = amount - used
-    return 0.0, left if left > 0 else 0.0, limit
+
+    return decide
 
 
 def refusal(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answer | None:
@@ -121,8 +145,8 @@ def charge(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> tuple
                 window[-2] += cost
             else:
                 window.extend((now, cost, now))
-            window[0] += cost
-            rest = amount - window[0]
+            used = window[0] = window[0] + cost
+            rest = amount - used
             more = rest / cost
         else:
             more = rest = amount - window[0]

@@ -12,6 +12,7 @@ import math
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_guard.errors import ConfigError
@@ -25,6 +26,9 @@ from langchain_guard.rate_limit.protocol import Plan, Subject, Terms, Ticket, Us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+Teller = Callable[[str, Costs], Decision | None]
+"""From a key and what a call costs to the decision, if that is simple."""
 
 _new = tuple.__new__
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
@@ -115,32 +119,37 @@ class MemoryStore:
 
     def hit(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> Decision:
         """Decide, and charge what is admitted; running calls are counted but not added."""
-        if len(subjects) == 1 and subjects[0][1].simple:
-            return self.hit_one(*subjects[0], costs, terms)
         with self._lock:
             now = self._time(terms)
             refused = self._refusal(subjects, costs, now)
             return self._charge(subjects, costs, now) if refused is None else refused
 
-    def hit_one(self, key: str, plan: Plan, costs: Costs, terms: Terms) -> Decision:
-        """`hit` for one subject with windows and nothing else: the usual case, and short for that reason."""
-        with self._lock:
-            now = terms.clock() + self._skew
-            if now < self._now:
-                now = self._stepped_back(now)
-            self._now = now
-            entries = self._entries
-            part = entries.parts[hash(key) & entries.mask]  # as Entries.part
-            entry = part.get(key)
-            if entry is not None and len(entry) >= plan.width and not self._banned:
-                wait, left, limit = policy.decide(entry, plan.rows, costs, now)
+    def teller(self, plan: Plan, terms: Terms) -> Teller:
+        """`hit` for one subject with windows and nothing else: the usual case, and quick for that reason.
+
+        The teller decides about callers whom the store knows, while nobody is banned; for others it returns None.
+        """
+        clock, width, lock, banned = terms.clock, plan.width, self._lock, self._banned
+        parts, mask = self._entries.parts, self._entries.mask
+        decide = policy.decider(plan.rows)
+
+        def hit(key: str, costs: Costs) -> Decision | None:
+            with lock:
+                now = clock() + self._skew
+                if now < self._now:
+                    now = self._stepped_back(now)
+                self._now = now
+                part = parts[hash(key) & mask]  # as Entries.part
+                entry = part.get(key)
+                if entry is None or len(entry) < width or banned:
+                    return None
+                wait, left, limit = decide(entry, costs, now)
                 if wait == 0.0:
                     part.move_to_end(key)
                     return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
                 return _new(Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False))
-            subjects = ((key, plan),)
-            refused = self._refusal(subjects, costs, now)
-            return self._charge(subjects, costs, now) if refused is None else refused
+
+        return hit
 
     def reserve(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> tuple[Decision, Ticket | None]:
         """As `hit`, and take a lease on running; the ticket is to be settled."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_guard.rate_limit import policy
-from langchain_guard.rate_limit.limits import costs
+from langchain_guard.rate_limit.limits import Costs, costs
 
 WINDOWS = [(10.0, 60.0), (25.0, 300.0), (40.0, 3600.0)]
 
@@ -21,6 +21,10 @@ def rows_of(windows: list[tuple[float, float]]) -> tuple[policy.Row, ...]:
 
 def entry_of(rows: tuple[policy.Row, ...]) -> policy.Entry:
     return policy.entry(len(rows))
+
+
+def decide(entry: policy.Entry, rows: tuple[policy.Row, ...], amounts: Costs, now: float) -> policy.Answer:
+    return policy.decider(rows)(entry, amounts, now)
 
 
 def most_in_any_window(hits: list[tuple[float, float]], period: float) -> float:
@@ -43,7 +47,7 @@ def test_never_more_than_the_limit_in_any_window(steps: list[tuple[float, int]])
     rows = rows_of(WINDOWS)
     entry, admitted = entry_of(rows), []
     for (_, cost), now in zip(steps, accumulate(gap for gap, _ in steps), strict=True):
-        if policy.decide(entry, rows, costs(cost), now)[0] == 0.0:
+        if decide(entry, rows, costs(cost), now)[0] == 0.0:
             admitted.append((now, cost))
     for amount, period in WINDOWS:
         assert most_in_any_window(admitted, period) <= amount
@@ -57,7 +61,7 @@ def test_refuses_only_what_an_exact_log_refuses_or_would_have_a_64th_of_the_peri
     rows = rows_of(windows)
     entry, admitted = entry_of(rows), []
     for (_, cost), now in zip(steps, accumulate(gap for gap, _ in steps), strict=True):
-        if policy.decide(entry, rows, costs(cost), now)[0] == 0.0:
+        if decide(entry, rows, costs(cost), now)[0] == 0.0:
             admitted.append((now, cost))
             continue
         late = 60.0 * (1 + 1 / policy.RESOLUTION)
@@ -72,7 +76,7 @@ def test_waiting_as_long_as_it_says_admits_and_a_moment_less_does_not(
     entry, now = entry_of(rows), 0.0
     for gap, n in steps:
         now += gap
-        policy.decide(entry, rows, costs(n), now)
+        decide(entry, rows, costs(n), now)
     wait = policy.refusal(entry, rows, costs(cost), now)
     if wait is None:
         return
@@ -89,48 +93,48 @@ def test_the_wait_is_never_a_rounding_error_short(start: float) -> None:
     rows = rows_of([(3.0, 7.3)])
     entry, now = entry_of(rows), start
     for _ in range(200):
-        wait, _, _ = policy.decide(entry, rows, costs(1), now)
+        wait, _, _ = decide(entry, rows, costs(1), now)
         if wait:
             now += wait
-            assert policy.decide(entry, rows, costs(1), now)[0] == 0.0
+            assert decide(entry, rows, costs(1), now)[0] == 0.0
         now += 0.1
 
 
 def test_a_refused_call_uses_nothing_in_any_window() -> None:
     rows = rows_of([(1.0, 10.0), (5.0, 100.0)])
     entry = entry_of(rows)
-    assert policy.decide(entry, rows, costs(1), 0.0)[0] == 0.0
+    assert decide(entry, rows, costs(1), 0.0)[0] == 0.0
     before = [list(window) for window in entry]
-    assert policy.decide(entry, rows, costs(1), 1.0) == (9.0, 0.0, "1.0/10.0")
+    assert decide(entry, rows, costs(1), 1.0) == (9.0, 0.0, "1.0/10.0")
     assert [list(window) for window in entry] == before
 
 
 def test_retry_after_counts_from_the_oldest_call_that_must_leave() -> None:
     rows = rows_of([(2.0, 60.0)])
     entry = entry_of(rows)
-    policy.decide(entry, rows, costs(1), 0.0)
-    policy.decide(entry, rows, costs(1), 10.0)
-    assert policy.decide(entry, rows, costs(1), 20.0)[0] == 40.0
-    assert policy.decide(entry, rows, costs(2), 20.0)[0] == 50.0
+    decide(entry, rows, costs(1), 0.0)
+    decide(entry, rows, costs(1), 10.0)
+    assert decide(entry, rows, costs(1), 20.0)[0] == 40.0
+    assert decide(entry, rows, costs(2), 20.0)[0] == 50.0
 
 
 def test_what_can_never_fit_is_told_so() -> None:
     rows = rows_of([(10.0, 60.0)])
-    assert policy.decide(entry_of(rows), rows, costs(11), 0.0) == (math.inf, 10.0, "10.0/60.0")
+    assert decide(entry_of(rows), rows, costs(11), 0.0) == (math.inf, 10.0, "10.0/60.0")
 
 
 def test_a_full_window_keeps_at_most_65_slots() -> None:
     rows = rows_of([(1e9, 60.0)])
     entry = entry_of(rows)
     for step in range(20_000):
-        policy.decide(entry, rows, costs(1), step * 0.01)
+        decide(entry, rows, costs(1), step * 0.01)
     assert len(entry[0]) <= 1 + 3 * (policy.RESOLUTION + 1)
 
 
 def test_dimes_add_up_to_a_dollar() -> None:
     rows = (policy.row(0, 1.0, 60.0, 4, "$1/minute"),)
     entry = entry_of(rows)
-    answers = [policy.decide(entry, rows, costs(cost=0.1), 0.0)[0] for _ in range(11)]
+    answers = [decide(entry, rows, costs(cost=0.1), 0.0)[0] for _ in range(11)]
     assert answers[:10] == [0.0] * 10
     assert answers[10] == 60.0
 
@@ -138,8 +142,8 @@ def test_dimes_add_up_to_a_dollar() -> None:
 def test_the_binding_limit_is_the_one_that_takes_the_fewest_more_calls() -> None:
     rows = (policy.row(0, 20.0, 60.0, 0, "20/minute"), policy.row(1, 100.0, 60.0, 1, "100 tokens/minute"))
     entry = entry_of(rows)
-    assert policy.decide(entry, rows, costs(1, tokens=2), 0.0) == (0.0, 19.0, "20/minute")
-    assert policy.decide(entry, rows, costs(1, tokens=50), 0.0) == (0.0, 48.0, "100 tokens/minute")
+    assert decide(entry, rows, costs(1, tokens=2), 0.0) == (0.0, 19.0, "20/minute")
+    assert decide(entry, rows, costs(1, tokens=50), 0.0) == (0.0, 48.0, "100 tokens/minute")
 
 
 # -- settling
@@ -160,7 +164,7 @@ def test_sums_and_slots_agree_and_what_fits_its_reservation_never_breaks_the_lim
         for end, start, charged, actual, stamps in [call for call in running if call[0] <= now]:
             policy.settle(entry, rows, costs(tokens=charged), costs(tokens=actual), stamps, now)
             running.remove((end, start, charged, actual, stamps))
-        if policy.decide(entry, rows, costs(tokens=reserved), now)[0] == 0.0:
+        if decide(entry, rows, costs(tokens=reserved), now)[0] == 0.0:
             stamps = policy.stamps(entry, rows, costs(tokens=reserved))
             actual = min(real, reserved)
             running.append((now + later, now, reserved, actual, stamps))
@@ -174,26 +178,26 @@ def test_sums_and_slots_agree_and_what_fits_its_reservation_never_breaks_the_lim
 def test_an_overdraft_is_a_debt_that_the_next_call_waits_for() -> None:
     rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
-    policy.decide(entry, rows, costs(tokens=50), 0.0)
+    decide(entry, rows, costs(tokens=50), 0.0)
     policy.settle(entry, rows, costs(tokens=50), costs(tokens=500), policy.stamps(entry, rows, costs(tokens=50)), 5.0)
-    assert policy.decide(entry, rows, costs(tokens=1), 5.0) == (55.0, 0.0, "200 tokens/minute")
-    assert policy.decide(entry, rows, costs(tokens=1), 60.0)[0] == 0.0
+    assert decide(entry, rows, costs(tokens=1), 5.0) == (55.0, 0.0, "200 tokens/minute")
+    assert decide(entry, rows, costs(tokens=1), 60.0)[0] == 0.0
 
 
 def test_an_overdraft_of_a_call_longer_than_the_window_is_charged_when_it_is_known() -> None:
     rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
-    policy.decide(entry, rows, costs(tokens=50), 0.0)
+    decide(entry, rows, costs(tokens=50), 0.0)
     stamps = policy.stamps(entry, rows, costs(tokens=50))
-    policy.decide(entry, rows, costs(tokens=1), 70.0)
+    decide(entry, rows, costs(tokens=1), 70.0)
     policy.settle(entry, rows, costs(tokens=50), costs(tokens=250), stamps, 70.0)
-    assert policy.decide(entry, rows, costs(tokens=10), 70.0)[0] == 60.0
+    assert decide(entry, rows, costs(tokens=10), 70.0)[0] == 60.0
 
 
 def test_giving_back_more_than_a_slot_holds_leaves_it_empty() -> None:
     rows = (policy.row(0, 200.0, 60.0, 1, "200 tokens/minute"),)
     entry = entry_of(rows)
-    policy.decide(entry, rows, costs(tokens=50), 0.0)
+    decide(entry, rows, costs(tokens=50), 0.0)
     stamps = policy.stamps(entry, rows, costs(tokens=50))
     for _ in range(2):
         policy.settle(entry, rows, costs(tokens=50), costs(), stamps, 1.0)

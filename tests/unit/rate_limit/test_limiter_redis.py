@@ -412,7 +412,9 @@ def test_the_password_is_nowhere() -> None:
         assert "hunter2" not in text
 
 
-@pytest.mark.parametrize("url", ["http://:hunter2@localhost", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"])
+@pytest.mark.parametrize(
+    "url", ["http://:hunter2@localhost", "redis://:hunter2@host:port/0", "redis://:hunter2@[::1/0"]
+)
 def test_a_bad_url_tells_no_password(url: str) -> None:
     with pytest.raises(ConfigError, match="url=") as caught:
         RedisStore(url)
