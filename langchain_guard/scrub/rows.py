@@ -10,11 +10,21 @@ if TYPE_CHECKING:
 
 Group = Literal["secrets", "pii", "opt-in"]
 
-EDGE = r"(?<!(?<!\\)\w)"
-"""Nothing of a word stands before, unless it is the letter of an escape such as the ``n`` of a spelled-out ``\\n``."""
+EDGE = r"(?<!(?<!\\)[A-Za-z0-9])(?<![A-Za-z0-9]_)"
+"""Nothing of a word stands before. The letter of an escape (the ``n`` of a spelled-out ``\\n``) and the ``_`` of Markdown's
+emphasis are no part of a word."""
 
-DASH = r"(?![\w-])"
-"""Neither a word character nor a dash follows."""
+END = r"(?![A-Za-z0-9]|_[A-Za-z0-9])"
+"""Nothing of a word follows; the ``_`` that ends an emphasis may."""
+
+DASH = r"(?![A-Za-z0-9-]|_[\w-])"
+"""As `END`, and no dash follows."""
+
+NUMBER_EDGE = EDGE + r"(?<![.-])"
+"""Nothing of a word or of a longer number stands before."""
+
+NUMBER_END = r"(?![A-Za-z0-9-]|_[A-Za-z0-9]|\.\d)"
+"""Nothing of a word or of a longer number follows."""
 
 
 @dataclass(frozen=True, slots=True)

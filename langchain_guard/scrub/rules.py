@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from langchain_guard.scrub import checksums as check
-from langchain_guard.scrub.rows import Row, fake
+from langchain_guard.scrub.rows import EDGE, END, NUMBER_EDGE, NUMBER_END, Row, fake
 from langchain_guard.scrub.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
 _L = "A-Za-z\u00c0-\u024f\u0370-\u052f"
 _AT = r"(?:@|＠|%40|\\u0040|&#(?:0{0,4}64|x0{0,4}40);|&commat;)"
 _SPACE = "[ \u00a0\u2009\u202f]"
+_PHONE_END = r"(?![A-Za-z0-9]|_[A-Za-z0-9]|-\d|\.\d)"
 _GAP = "[ \u00a0\u2010-\u2013.-]"
 
 _BASE64 = "[A-Za-z0-9+/=]"
-_BREAK = r"(?:\r?\n|\\r|\\n|[ \t]){1,8}"
-_NEWLINE = r"[ \t]{0,4}(?:\r?\n|(?:\\r)?\\n)"
+# Between two lines of a key: a line end or its escape, with what ends a line of a program's string (`" +`) before it and
+# what begins a quoted or commented line (`> `) after it; or only white space. No part can be read in two ways.
+_NEWLINE = r"[ \t\"',;]{0,4}(?:(?<=[ \t\"'])\+ ?)?\\?(?:\r?\n|(?<=\\)n|(?<=\\)r\\n)"
+_PREFIX = r"(?:[ \t>#|*\"']|[+/](?=[ \t/\"'])|\r?\n|\\[nr]){0,16}"
+_BREAK = rf"(?:{_NEWLINE}{_PREFIX}|[ \t]{{1,8}})"
 _PEM_BODY = (
-    rf"(?:{_BREAK}(?:[A-Za-z][A-Za-z-]{{2,30}}: [^\n]{{0,200}}|{_BASE64}{{16,}})"
-    rf"|{_NEWLINE}{_BASE64}{{1,15}}(?=\r?\n|\\|-----|(?![\s\S]))|{_NEWLINE}(?=\r?\n|\\)){{0,1024}}"
+    rf"(?:{_BREAK}(?:{_BASE64}{{16,}}(?=[^A-Za-z0-9+/=]|(?![\s\S]))|[A-Za-z][A-Za-z-]{{2,30}}: (?:[^\n\\]|\\(?![nr])){{0,200}})"
+    rf"|{_NEWLINE}{_PREFIX}{_BASE64}{{1,15}}(?=\r?\n|[\"'`)\]}};\\]|-----|(?![\s\S]))){{0,1024}}"
 )
 _CJK = "\u3000-\u303f\uff00-\uffef"  # punctuation of scripts that put no space after it
 
@@ -43,16 +47,41 @@ def _iban_pattern() -> str:
         last = f"(?:[ \u00a0-]?[A-Z0-9]{{{rest}}})" if rest else ""
         countries = "|".join(country for _, country in group)
         parts.append(rf"(?:{countries})\d\d(?:[ {chr(0xA0)}-]?[A-Z0-9]{{4}}){{{fours}}}{last}")
-    return rf"(?<!\w)(?=[A-Za-z][A-Za-z]\d\d)(?i:{'|'.join(parts)})(?!\w)"
+    return rf"{EDGE}(?=[A-Za-z][A-Za-z]\d\d)(?i:{'|'.join(parts)}){END}"
 
+
+# An address may follow a label and its colon (`ip:fe80::1`), but not the colon of a longer chain of groups.
+_AFTER_LABEL = r"(?<!::)(?<!\d:)" + "".join(rf"(?<![^A-Za-z][0-9A-Fa-f]{{{size}}}:)" for size in range(1, 5))
+_ADDRESS_END = r"(?![A-Za-z0-9]|_[A-Za-z0-9]|:[\w:]|\.\d)"
 
 _DATABASES = "postgres(?:ql)?|mysql|mariadb|mongodb|redis|rediss|amqps?|mssql|sqlserver|oracle|clickhouse|cockroachdb|snowflake|redshift|cassandra|couchbase|neo4j|bolt|ldaps?|kafka|nats|influxdb|db2|sqlite|jdbc:[a-z0-9]{2,20}"
+_URL_EDGE = EDGE + r"(?<![+.\\-])"
 _USERINFO = r"[^\s/:@\"'<>`?#]{0,64}:[^\s@\"'<>`/?#]{1,128}@"
 _HOST = rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\])?[^\s\"'<>`)\]{_CJK}]{{0,2000}}(?<![.,;:!?])"
 
+_STOP = "\u00a0\u00ab\u00bb\u2000-\u206f" + _CJK  # no part of a value: spaces and quotation marks beyond ASCII
+# Each first letter once, so that one character decides between them.
+_FIRST_KEY = (
+    "server|d(?:ata(?: source|base)|river|efaultendpointsprotocol)|host(?:name)?|endpoint|u(?:id|ser(?:name| id)?)|initial catalog"
+    "|provider|a(?:ddr(?:ess)?|ccount(?:name|endpoint))|network address|blobendpoint"
+)
+
 _BEFORE_VALUE = (
-    r"(?i:(?:pass(?:word|wd|phrase|code)|(?<![A-Za-z])(?:pass|pwd|pw|passwort|senha)))(?:[\"'`]|\*{2})?"
-    r"(?:\s{0,2}(?:=>|:=|=|:)\s{0,2}|\s(?:(?:is|was)(?: now)?|to|of):?\s{1,2}|\s{1,2}(?=[\"'`]))(?:\*{2}\s?)?"
+    r"(?i:(?:pass(?:word|wd|phrase|code)|(?<!(?<!\\)[A-Za-z])(?:pass|pwd|(?:root)?pw|passwort|senha)))(?:[\"'`]|\*{2})?"
+    r"(?:\s{0,2}(?:=>|:=|=|:)\s{0,2}|\s(?:(?:is|was)(?: now)?|to|of):?\s{1,2}|\s{1,2}(?=[\"'`])|\s{1,3}value=|>|\s?\|\s?)(?:\*{2}\s?)?"
+)
+_QUOTED_VALUE = r"(?P<quote>[\"'`])(?P<value>[^\"'`\n]{4,128})(?P=quote)"
+_BARE_VALUE = rf"(?P<value>[^\s\"'`<>,;{_STOP}]{{3,127}}(?<![.:)\]}}]))"
+# Words that other languages have for a password. The case of letters beyond ASCII is spelled out: patterns are ASCII only.
+_OTHER_WORDS = (
+    "[Mm]ot de passe|[Cc]ontrase(?:ñ|n|&ntilde;)a|[Cc]lave|[Ww]achtwoord|[Hh]asło|[Hh]eslo|[Ll](?:ö|o)senord|[Pp]arola|[Şş]ifre|[Kk]ennwort|[Pp]assord"
+    "|[Aa]dgangskode|[Ss]alasana|[Pp]alavra-passe|[Пп]арол[ьяю]|密码|密碼|口令|パスワード|비밀번호|암호|كلمة المرور|كلمة السر"
+)
+_BEFORE_OTHER = rf"(?<!(?<!\\)[A-Za-z])(?:{_OTHER_WORDS})(?:[\"'`]|\*{{2}})?\s{{0,2}}(?:[=:：]|(?:是|は|es|est|is|ist|è|é):?(?![A-Za-z]))\s{{0,2}}"
+# Programs and files that take a password after a space.
+_BEFORE_WORD = (
+    r"(?:(?<![\w-])(?i:--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|passphrase))|(?i:(?<!(?<!\\)[A-Za-z])(?:requirepass|masterauth|identified by|sshpass -p))"
+    r"|(?i:login\s{1,3}[^\s]{1,64}\s{1,8}password)|ENV [A-Z_]{0,40}(?:PASSWORD|PASSWD))\s{1,3}"
 )
 
 CORE: tuple[Row, ...] = (
@@ -88,7 +117,8 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "jwt",
-        r"(?<![\w-])ey[JI][\w-]{8,}\.(?:ey[JI][\w-]{8,}(?:\.[\w-]{0,1024})?|[\w-]{0,1024}\.[\w-]{8,64}\.[\w-]{8,}\.[\w-]{8,64})",
+        EDGE
+        + r"(?<!-)ey[JI][\w-]{8,}\.(?:ey[JI][\w-]{8,}(?:\.[\w-]{0,1024})?|[\w-]{0,1024}\.[\w-]{8,64}\.[\w-]{8,}\.[\w-]{8,64})",
         "RFC 7519, RFC 7516",
         hits=(
             "eyJ" + fake(20) + ".eyJ" + fake(40) + "." + fake(43),
@@ -100,20 +130,46 @@ CORE: tuple[Row, ...] = (
     # Credentials told by what stands around them
     Row(
         "connection_string",
-        rf"(?<![\w+.-])(?i:(?:{_DATABASES})(?:\+[a-z0-9]{{1,20}})?)://{_USERINFO}{_HOST}",
+        rf"{_URL_EDGE}(?i:(?:{_DATABASES})(?:\+[a-z0-9]{{1,20}})?)://{_USERINFO}{_HOST}",
         "RFC 3986 section 3.2.1",
         hits=("postgresql+psycopg://app:fake-pass1@db.example.com:5432/orders", "redis://:fakepass1@cache:6379/0"),
         misses=("postgres://localhost/orders",),
     ),
     Row(
         "connection_string",
-        r"(?i:(?<![A-Za-z])(?:server|data source|host|endpoint|user id|uid)\s?=[^;\n\"']{1,200};(?:[\w ]{2,40}=[^;\n\"']{0,200};){0,10}\s?(?:password|pwd|sharedaccesskey|accountkey)\s?=[^;\s\"'\u3000-\u303f\uff00-\uffef]{1,200}(?<![.,)]))",
+        rf"(?i:(?<!(?<!\\)[A-Za-z])(?:{_FIRST_KEY})\s?=[^;\n\"']{{1,200}};(?:[\w ]{{2,40}}=[^;\n\"']{{0,200}};){{0,10}}\s?(?:password|pwd|sharedaccesskey|accountkey)"
+        rf"\s?=(?:[^;\s\"'{_STOP}]{{1,200}})(?:;[\w ]{{2,40}}=[^;\s\"'<>{_STOP}]{{1,200}}){{0,10}}(?:(?<![.,)\]>]);?))",
         "learn.microsoft.com/dotnet/api/system.data.sqlclient.sqlconnection.connectionstring",
-        hits=("Server=db.example.com;Database=x;User Id=app;Password=fake-pass1",),
+        hits=(
+            "Server=db.example.com;Database=x;User Id=app;Password=fake-pass1",
+            "DefaultEndpointsProtocol=https;AccountName=app;AccountKey="
+            + fake(86)
+            + "==;EndpointSuffix=core.windows.net",
+            "HostName=app.azure-devices.net;DeviceId=d1;SharedAccessKey=" + fake(43) + "=",
+        ),
+    ),
+    Row(
+        "connection_string",
+        rf"(?i:(?<!(?<!\\)[A-Za-z])(?:host|hostaddr|dbname|user|port)=[^\s\"'=]{{1,200}} (?:[a-z_]{{2,24}}=[^\s\"'=]{{1,200}} ){{0,10}}password=[^\s\"'{_STOP}]{{1,200}}"
+        rf"(?: [a-z_]{{2,24}}=[^\s\"'={_STOP}]{{1,200}}){{0,10}}(?<![.,)\]>]))",
+        "postgresql.org/docs/current/libpq-connect.html",
+        hits=("host=db.example.com port=5432 user=app password=fake-pass1 sslmode=require",),
+        misses=("user=app password_file=/run/x", "host=db.example.com port=5432"),
+    ),
+    Row(
+        "connection_string",
+        rf"(?i:(?<!(?<!\\)[A-Za-z])jdbc:[a-z0-9]{{2,20}}:)(?:(?i:[a-z0-9]{{1,20}}:){{0,2}}[\w.-]{{1,64}}/[^\s\"'<>@]{{1,128}}@|[^\s\"'<>?;]{{0,200}}[?;](?:[\w.]{{1,40}}=[^\s\"'<>;&]{{0,200}}[;&]){{0,10}}(?i:password|pwd)=)[^\s\"'<>{_STOP}]{{1,500}}(?<![.,)\]])",
+        "jdbc.postgresql.org; docs.oracle.com (JDBC URLs)",
+        hits=(
+            "jdbc:postgresql://db.example.com:5432/x?user=app&password=fake-pass1&ssl=true",
+            "jdbc:sqlserver://db.example.com:1433;databaseName=x;user=app;password=fake-pass1;",
+            "jdbc:oracle:thin:app/fake-pass1@db.example.com:1521:xe",
+        ),
+        misses=("jdbc:postgresql://db.example.com:5432/orders?ssl=true",),
     ),
     Row(
         "url_credentials",
-        rf"(?<![\w+.-])[A-Za-z][A-Za-z0-9+.-]{{1,20}}://{_USERINFO}{_HOST}",
+        rf"{_URL_EDGE}[A-Za-z][A-Za-z0-9+.-]{{1,20}}://{_USERINFO}{_HOST}",
         "RFC 3986 section 3.2.1",
         hits=("https://user:fake-pass1@example.com/x?y=1", "ftp://u:p%40ss@[2001:db8::7]:21/a"),
         misses=("https://example.com:8080/a@b", "https://user@example.com/", "git@github.com:org/repo"),
@@ -128,7 +184,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "http_authorization",
-        r"(?<![A-Za-z])(?i:bearer)\s{1,3}(?P<value>[\w+/.~-]{20,}={0,2})",
+        r"(?<!(?<!\\)[A-Za-z])(?i:bearer)\s{1,3}(?P<value>[\w+/.~-]{20,}={0,2})",
         "RFC 6750",
         check=check.is_generic_secret,
         hits=("bearer " + fake(40),),
@@ -145,22 +201,62 @@ CORE: tuple[Row, ...] = (
     *(
         Row(
             "password",
-            _BEFORE_VALUE + value,
+            before + value,
             "gitleaks and detect-secrets (the words); the value by its characters",
             check=check.is_password,
             hits=hits,
             misses=misses,
         )
-        for value, hits, misses in (
+        for before, value, hits, misses in (
             (
-                r"(?P<quote>[\"'`])(?P<value>[^\"'`\n]{4,128})(?P=quote)",
-                ('"password": "fake pass word"', "password = 'Fake-pass1'"),
+                _BEFORE_VALUE,
+                _QUOTED_VALUE,
+                (
+                    '"password": "fake pass word"',
+                    "password = 'Fake-pass1'",
+                    '<add key="DbPassword" value="fake-pass1"/>',
+                ),
                 ('"password": "string"', "password = 'required'"),
             ),
             (
-                rf"(?P<value>[^\s\"'`<>,;{_CJK}]{{3,127}}(?<![.:)\]}}]))",
-                ("DB_PASSWORD=Fake1234!", "my password is hunter2.", "pwd: Tr0ub4dor&3"),
-                ("password: ${DB_PASS}", "password is incorrect", "password = os.environ['X1']", "passwords: many"),
+                _BEFORE_VALUE,
+                _BARE_VALUE,
+                (
+                    "DB_PASSWORD=Fake1234!",
+                    "my password is hunter2.",
+                    "pwd: Tr0ub4dor&3",
+                    "<password>fake-pass1</password>",
+                    "| password | fake-pass1 |",
+                ),
+                (
+                    "password: ${DB_PASS}",
+                    "password is incorrect",
+                    "password = os.environ['X1']",
+                    "passwords: many",
+                    "password: !vault |",
+                    "password = hash_password(text1)",
+                    "pwd: /home/user1/project",
+                    "| password | string |",
+                ),
+            ),
+            (
+                _BEFORE_OTHER,
+                "[\"'`]?" + _BARE_VALUE,
+                ("contraseña: fake-pass1", "mot de passe : fake-pass1", "пароль: fake1pass", "密码：fake-pass1"),
+                ("mot de passe : oublié", "密码：请输入", "пароль: ${DB_PASS}"),
+            ),
+            (
+                _BEFORE_WORD,
+                "[\"'`]?" + _BARE_VALUE,
+                (
+                    "--password fake-pass1",
+                    "ENV DB_PASSWORD fake-pass1",
+                    "requirepass fake-pass1",
+                    "identified by 'fake-pass1'",
+                    "machine x login app password fake-pass1",
+                    "sshpass -p 'fake-pass1' ssh x",
+                ),
+                ("--password-stdin x1", "requirepass is not set", "--password $PASS1", "login app password is wrong"),
             ),
         )
     ),
@@ -179,11 +275,27 @@ CORE: tuple[Row, ...] = (
             "secret_host: dev-lb1.api.example.com",
         ),
     ),
+    Row(
+        "generic_secret",
+        r"(?<=[A-Z0-9]_)(?<!PUBLIC_)(?<!CACHE_)(?<!PRIMARY_)(?<!FOREIGN_)(?<!SORT_)(?<!PARTITION_)(?:KEY|PAT|CREDENTIALS?)[\"']?\s{0,3}[:=]\s{0,3}[\"'`]?(?P<value>[\w+/.~-]{20,}={0,2})",
+        "gitleaks (generic-api-key)",
+        check=check.is_generic_secret,
+        hits=("BRANCH_IO_KEY: " + fake(32), "CI_PAT='" + fake(40) + "'"),
+        misses=("CACHE_KEY=" + fake(32), "VERSION_KEY=v2-beta-2024-05-01-preview"),
+    ),
+    Row(
+        "generic_secret",
+        rf"(?i:(?<!(?<!\\)[A-Za-z])(?:[a-z]{{1,20}}[_.-]){{0,3}}(?:secret|api|auth|access|encryption|signing)[_-]?(?:key|token|secret)(?:_base)?)\s{{0,3}}(?:=>|:=|=|:)\s{{0,3}}(?P<quote>[\"'`])(?P<value>[^\s\"'`<>{{}}{_STOP}]{{24,200}})(?P=quote)",
+        "docs.djangoproject.com/en/stable/ref/settings/#secret-key",
+        check=check.is_generic_secret,
+        hits=("SECRET_KEY = 'django-insecure-fake0!x1@y2#z3(q4*w5)'",),
+        misses=("secret_key = 'https://example.com/a/path/of/words'", "api_key = '$(vault-read-secret-key)'"),
+    ),
     # Personal data
     Row(
         "email",
-        rf"(?<!\w)(?<![{_L}])[{_L}0-9](?:[{_L}0-9_.+'-]|%(?!40)){{0,63}}{_AT}(?:[{_L}0-9](?:[{_L}0-9-]{{0,61}}[{_L}0-9])?[.．。]){{1,8}}"
-        rf"[{_L}]{{2,24}}(?![\w@]|-\w|:[A-Za-z])",
+        rf"{EDGE}(?<![\u00c0-\u024f\u0370-\u052f])(?![nrt](?<=\\[nrt]))[{_L}0-9_](?:[{_L}0-9_.+'-]|%(?!40)){{0,63}}{_AT}(?:[{_L}0-9](?:[{_L}0-9-]{{0,61}}[{_L}0-9])?[.．。]){{1,8}}"
+        rf"(?:(?i:xn--)[A-Za-z0-9-]{{2,59}}|[{_L}]{{2,24}})(?![A-Za-z0-9@]|_\w|-\w|:[A-Za-z])",
         "RFC 5322 section 3.4.1, RFC 6531",
         group="pii",
         hits=(
@@ -197,7 +309,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "phone",
-        rf"(?<![\w.+-])(?:\(\+\d{{1,3}}\)|\+\d{{1,3}}|00[1-9]\d{{0,2}}{_GAP})(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
+        rf"{NUMBER_EDGE}(?<!\+)(?:\(\+\d{{1,3}}\)|\+\d{{1,3}}|00[1-9]\d{{0,2}}{_GAP})(?:{_GAP}{{0,2}}\(\d{{1,4}}\))?(?:{_GAP}|/){{0,2}}\d(?:(?:{_GAP}|[/()]){{0,2}}\d){{5,13}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?{_PHONE_END}",
         "ITU-T E.164, E.123",
         check=check.is_phone_shape,
         group="pii",
@@ -207,7 +319,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "phone",
-        rf"(?<![\w.+-])(?<!\d[ -])(?:1{_GAP})?(?:\(\d{{3}}\)[ \u00a0]?|\d{{3}}{_GAP})\d{{3}}{_GAP}\d{{4}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?(?!\w|-\d|\.\d)",
+        rf"{NUMBER_EDGE}(?<!\+)(?<!\d[ -])(?:1{_GAP})?(?:\(\d{{3}}\)[ \u00a0]?|\d{{3}}{_GAP})\d{{3}}{_GAP}\d{{4}}(?:\s?(?:x|ext\.?)\s?\d{{1,5}})?{_PHONE_END}",
         "nationalnanpa.com (North American Numbering Plan)",
         check=check.is_phone_shape,
         group="pii",
@@ -217,7 +329,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "credit_card",
-        rf"(?<![\w.-])(?:\d{{12,19}}|\d{{4}}(?P<gap>{_SPACE}|[\u2010-\u2013.-])\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{1,4}}(?:(?P=gap)\d{{1,3}})?|\d{{4}}(?P<gap2>{_SPACE}|[\u2010-\u2013-])\d{{6}}(?P=gap2)\d{{4,5}})(?![\w-]|\.\d)",
+        rf"{NUMBER_EDGE}(?:\d{{12,19}}|\d{{4}}(?P<gap>{_SPACE}|[\u2010-\u2013.-])\d{{4}}(?P=gap)\d{{4}}(?:(?P=gap)\d{{1,4}}(?:(?P=gap)\d{{1,3}})?)?|\d{{4}}(?P<gap2>{_SPACE}|[\u2010-\u2013.-])\d{{6}}(?P=gap2)\d{{4,5}}){NUMBER_END}",
         "ISO/IEC 7812-1",
         check=check.is_card,
         group="pii",
@@ -236,7 +348,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "us_ssn",
-        r"(?<![\w.-])\d{3}(?P<gap>[ \u00a0\u2010-\u2013-])\d{2}(?P=gap)\d{4}(?![\w-]|\.\d)",
+        rf"{NUMBER_EDGE}\d{{3}}(?P<gap>[ \u00a0\u2010-\u2013-])\d{{2}}(?P=gap)\d{{4}}{NUMBER_END}",
         "ssa.gov/employer/randomization.html",
         check=lambda text: check.is_ssn(text) or (text[0] == "9" and check.is_itin(text)),
         group="pii",
@@ -245,7 +357,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "us_ssn",
-        r"(?i:(?<![A-Za-z])(?:ssn|social security(?: number| no\.?| #)?|itin))[\s:#=\"'(]{0,4}(?:is\s)?(?P<value>\d{9})(?![\w-])",
+        r"(?i:(?<!(?<!\\)[A-Za-z])(?:ssn|social security(?: number| no\.?| #)?|itin))[\s:#=\"'(]{0,4}(?:is\s)?(?P<value>\d{9})(?![\w-])",
         "ssa.gov/employer/randomization.html",
         check=lambda text: check.is_ssn(text) or (text[0] == "9" and check.is_itin(text)),
         group="pii",
@@ -254,7 +366,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "ipv4",
-        r"(?<![\w.-])(?<!(?i:version|section|release|chapter) )(?<!(?i:ver|rel)[ .])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\w)",
+        rf"{NUMBER_EDGE}(?<!(?i:version|section|release|chapter) )(?<!(?i:ver|rel)[ .])(?:\d{{1,3}}\.){{3}}\d{{1,3}}(?![A-Za-z0-9-]|_[A-Za-z0-9]|\.\w)",
         "RFC 791; RFC 5737 for what is left alone",
         check=check.is_ipv4,
         group="pii",
@@ -263,7 +375,9 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "ipv6",
-        r"(?<![\w:.])(?:[0-9A-Fa-f]{1,4}:|:(?=:)){1,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?:(?<=:\d)\d{0,2}(?:\.\d{1,3}){3}|(?:\.\d{1,3}){3})?(?:%[A-Za-z0-9]{1,16})?(?![\w:]|\.\d)",
+        rf"{EDGE}(?<!\.){_AFTER_LABEL}"
+        r"(?:[0-9A-Fa-f]{1,4}:|:(?=:)){1,7}(?::?[0-9A-Fa-f]{1,4}){1,7}(?:(?<=:\d)\d{0,2}(?:\.\d{1,3}){3}|(?:\.\d{1,3}){3})?"
+        rf"(?:%[A-Za-z0-9]{{1,16}})?{_ADDRESS_END}",
         "RFC 4291; RFC 3849 for what is left alone",
         check=lambda text: check.is_ipv6(text.partition("%")[0]),
         group="pii",
@@ -272,7 +386,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "mac",
-        r"(?<![\w:-])[0-9A-Fa-f]{2}(?P<gap>[:-])(?:[0-9A-Fa-f]{2}(?P=gap)){4}[0-9A-Fa-f]{2}(?![\w:-])",
+        rf"{EDGE}(?<!-){_AFTER_LABEL}[0-9A-Fa-f]{{2}}(?P<gap>[:-])(?:[0-9A-Fa-f]{{2}}(?P=gap)){{4}}[0-9A-Fa-f]{{2}}(?!-){_ADDRESS_END}",
         "IEEE 802",
         check=check.is_mac,
         group="pii",
@@ -281,7 +395,7 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "mac",
-        r"(?<![\w.-])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w-]|\.\w)",
+        rf"{NUMBER_EDGE}[0-9A-Fa-f]{{4}}\.[0-9A-Fa-f]{{4}}\.[0-9A-Fa-f]{{4}}(?![A-Za-z0-9-]|_[A-Za-z0-9]|\.\w)",
         "the notation of Cisco IOS",
         check=lambda text: (
             check.is_mac(text) and any(char.isalpha() for char in text) and any(char.isdigit() for char in text)
@@ -292,8 +406,9 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "crypto_wallet",
-        r"(?<!\w)(?:(?:bc|tb|ltc)1[a-z0-9]{25,71}|(?:BC|TB|LTC)1[A-Z0-9]{25,71}|0x[0-9a-fA-F]{40}|[13LMDT][1-9A-HJ-NP-Za-km-z]{25,34}|[5KL][1-9A-HJ-NP-Za-km-z]{50,51}|xp(?:ub|rv)[1-9A-HJ-NP-Za-km-z]{107})(?!\w)",
-        "BIP 173, BIP 350, BIP 32, Base58Check, EIP-55",
+        rf"{EDGE}(?:(?:bc|tb|ltc|addr|stake|cosmos|osmo)1[a-z0-9]{{25,110}}|(?:BC|TB|LTC)1[A-Z0-9]{{25,71}}|0x[0-9a-fA-F]{{40}}|t[13][1-9A-HJ-NP-Za-km-z]{{33}}"
+        rf"|[13LMDTXr][1-9A-HJ-NP-Za-km-z]{{25,34}}|[5KL][1-9A-HJ-NP-Za-km-z]{{50,51}}|[48][0-9AB][1-9A-HJ-NP-Za-km-z]{{93}}|[xyz]p(?:ub|rv)[1-9A-HJ-NP-Za-km-z]{{107}}){END}",
+        "BIP 173, BIP 350, BIP 32, Base58Check, EIP-55, xrpl.org (base58 encodings), getmonero.org (standard address)",
         check=check.is_wallet,
         group="pii",
         hits=(
@@ -373,10 +488,10 @@ KINDS: Mapping[str, str] = {row.kind: row.group for row in ROWS}
 MASKED = frozenset(row.kind for row in ROWS if row.mask)
 """Kinds of which masking keeps the last four characters."""
 
-_NATIONAL = rf"(?<![\w.+#-])(?<!\d[ .-])\(?\d{{1,5}}\)?(?:(?:{_GAP}|[/()]){{0,2}}\d{{1,5}}){{1,7}}(?!\w|-\d|\.\d)"
+_NATIONAL = rf"{NUMBER_EDGE}(?<![+#])(?<!\d[ .-])\(?\d{{1,5}}\)?(?:(?:{_GAP}|[/()]){{0,2}}\d{{1,5}}){{1,7}}{_PHONE_END}"
 _CALLED = (
     r"(?i:(?<![a-z])(?:(?:tele|cell|mobile )?phone|mobile|cell|tel|fax|whatsapp|sms|call(?:ing|ed)?|dial|answering|reach|messages?|desk|office))"
-    rf"(?![a-z])[^\d+()]{{0,24}}(?P<value>\(?\d{{1,5}}\)?(?:(?:{_GAP}|/){{1,2}}\d{{1,5}}){{1,6}}|\d{{7,11}})(?!\w|-\d|\.\d)"
+    rf"(?![a-z])[^\d+()]{{0,24}}(?P<value>\(?\d{{1,5}}\)?(?:(?:{_GAP}|/){{1,2}}\d{{1,5}}){{1,6}}|\d{{7,11}}){_PHONE_END}"
 )
 
 

@@ -8,7 +8,7 @@ is github.com/Yelp/detect-secrets (Apache-2.0). Patterns are written for ASCII c
 from __future__ import annotations
 
 from langchain_guard.scrub.checksums import is_generic_secret, is_mixed, is_numbered, plausible
-from langchain_guard.scrub.rows import DASH, EDGE, Row, fake
+from langchain_guard.scrub.rows import DASH, EDGE, END, NUMBER_EDGE, Row, fake
 
 GITLEAKS = "gitleaks"
 DETECT_SECRETS = "detect-secrets"
@@ -19,14 +19,14 @@ LETTERS = "NotARealTokenFakeXyzQw"
 
 
 def _row(
-    kind: str, pattern: str, hit: str, source: str = GITLEAKS, *misses: str, edge: str = EDGE, end: str = r"(?!\w)"
+    kind: str, pattern: str, hit: str, source: str = GITLEAKS, *misses: str, edge: str = EDGE, end: str = END
 ) -> Row:
     return Row(kind, f"{edge}(?:{pattern}){end}", source, check=plausible, hits=(hit,), misses=misses)
 
 
 def _named(kind: str, names: str, value: str, hit: str, source: str = GITLEAKS) -> Row:
     """A value without a form of its own, told by the vendor's name before it."""
-    pattern = rf"(?i:(?<![A-Za-z])(?:{names}))(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value})(?![\w-])"
+    pattern = rf"(?i:(?<!(?<!\\)[A-Za-z])(?:{names}))(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value})(?![\w-])"
     return Row(kind, pattern, source, check=is_generic_secret, hits=(hit,))
 
 
@@ -43,7 +43,7 @@ VENDORS: tuple[Row, ...] = (
     ),
     Row(
         "aws_secret",
-        r"(?i:(?<![A-Za-z])(?:aws|amazon|secret)[\w .-]{0,30}(?:key|secret|token)?)[\"']?\s{0,3}(?:=>|:=|=|:|,)\s{0,3}[\"'`]?(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+        r"(?i:(?<!(?<!\\)[A-Za-z])(?:aws|amazon|secret)[\w .-]{0,30}(?:key|secret|token)?)[\"']?\s{0,3}(?:=>|:=|=|:|,)\s{0,3}[\"'`]?(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         "docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_access-keys.html",
         check=plausible,
         hits=("aws_secret_access_key = " + fake(40),),
@@ -51,12 +51,12 @@ VENDORS: tuple[Row, ...] = (
     ),
     Row(
         "aws_secret",
-        r"(?i:(?<![A-Za-z])aws_?session_?token)[\"']?\s{0,3}(?:=>|:=|=|:|,)\s{0,3}[\"'`]?(?P<value>[A-Za-z0-9/+=]{100,2048})",
+        r"(?i:(?<!(?<!\\)[A-Za-z])aws_?session_?token)[\"']?\s{0,3}(?:=>|:=|=|:|,)\s{0,3}[\"'`]?(?P<value>[A-Za-z0-9/+=]{100,2048})",
         "docs.aws.amazon.com/STS/latest/APIReference/API_Credentials.html",
         check=plausible,
         hits=("AWS_SESSION_TOKEN=" + fake(120),),
     ),
-    _row("aws_bedrock_key", r"ABSK[A-Za-z0-9+/]{109,269}={0,2}", "ABSK" + fake(112), end=r"(?![\w+/=])"),
+    _row("aws_bedrock_key", r"ABSK[A-Za-z0-9+/]{109,269}={0,2}", "ABSK" + fake(112), end=r"(?![A-Za-z0-9+/=]|_\w)"),
     _row(
         "aws_bedrock_key",
         r"bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=]{0,2048}",
@@ -88,7 +88,7 @@ VENDORS: tuple[Row, ...] = (
     _row("gcp_oauth", r"1//0[\w-]{40,}", "1//0" + fake(44), "developers.google.com/identity/protocols/oauth2", end=""),
     Row(
         "azure_key",
-        r"(?i:(?<![A-Za-z])(?:AccountKey|SharedAccessKey|azure[\w .-]{0,20}key))[\"']?\s{0,3}[:=]\s{0,3}[\"']?[A-Za-z0-9+/]{42,86}={1,2}",
+        r"(?i:(?<!(?<!\\)[A-Za-z])(?:AccountKey|SharedAccessKey|azure[\w .-]{0,20}key))[\"']?\s{0,3}[:=]\s{0,3}[\"']?[A-Za-z0-9+/]{42,86}={1,2}",
         "learn.microsoft.com/azure/storage/common/storage-account-keys-manage",
         check=plausible,
         hits=("AccountKey=" + fake(86) + "==",),
@@ -98,12 +98,12 @@ VENDORS: tuple[Row, ...] = (
         r"[\w~.]{3}\dQ~[\w~.-]{31,34}",
         "aB18Q~" + fake(34),
         GITLEAKS,
-        edge=r"(?<![\w~.-])",
-        end=r"(?![\w~-])",
+        edge=EDGE + r"(?<![~.-])",
+        end=r"(?![A-Za-z0-9~-]|_\w)",
     ),
     Row(
         "azure_sas",
-        r"(?<![A-Za-z])sig=(?P<value>[A-Za-z0-9%/+]{43,60}(?:%3D|=){1,2})",
+        r"(?<!(?<!\\)[A-Za-z])sig=(?P<value>[A-Za-z0-9%/+]{43,60}(?:%3D|=){1,2})",
         "learn.microsoft.com/azure/storage/common/storage-sas-overview",
         check=plausible,
         hits=("?sv=2024-11-04&sig=" + fake(43) + "%3D",),
@@ -128,12 +128,17 @@ VENDORS: tuple[Row, ...] = (
         "flyio_token",
         r"(?:fo1_[\w-]{43}|fm[12][ar]?_[A-Za-z0-9+/]{100,800}={0,3})",
         "fo1_" + fake(43),
-        end=r"(?![\w+/-])",
+        end=r"(?![A-Za-z0-9+/-]|_\w)",
     ),
     _row("heroku_key", r"HRKU-AA[\w-]{58}", "HRKU-AA" + fake(58), end=DASH),
     _named("heroku_key", "heroku", UUID, "HEROKU_API_KEY=0fade1ca-fe2b-abe3-deed-4567890fade1"),
     _row("scalingo_token", r"tk-us-[\w-]{48}", "tk-us-" + fake(48), end=DASH),
-    _row("planetscale_token", r"pscale_(?:tkn|oauth|pw)_[\w=.-]{32,64}", "pscale_tkn_" + fake(43), end=r"(?![\w=-])"),
+    _row(
+        "planetscale_token",
+        r"pscale_(?:tkn|oauth|pw)_[\w=.-]{32,64}",
+        "pscale_tkn_" + fake(43),
+        end=r"(?![A-Za-z0-9=-]|_\w)",
+    ),
     _row(
         "supabase_key",
         r"sbp_[0-9a-f]{40}|sb_(?:secret|publishable)_[\w-]{20,60}",
@@ -177,7 +182,7 @@ VENDORS: tuple[Row, ...] = (
         "terraform_token",
         r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}",
         fake(14) + ".atlasv1." + fake(64),
-        end=r"(?![\w=-])",
+        end=r"(?![A-Za-z0-9=-]|_\w)",
     ),
     _row("pulumi_token", r"pul-[0-9a-f]{40}", "pul-" + fake(40, HEX)),
     _row(
@@ -185,7 +190,7 @@ VENDORS: tuple[Row, ...] = (
         r"dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}",
         "dp.pt." + fake(43),
     ),
-    _row("infracost_token", r"ico-[A-Za-z0-9]{32}", "ico-" + fake(32), edge=r"(?<![\w.-])"),
+    _row("infracost_token", r"ico-[A-Za-z0-9]{32}", "ico-" + fake(32), edge=NUMBER_EDGE),
     _row("databricks_token", r"dapi[0-9a-f]{32}(?:-\d)?", "dapi" + fake(32, HEX), GITLEAKS, end=DASH),
     _row(
         "confluent_key",
@@ -217,7 +222,7 @@ VENDORS: tuple[Row, ...] = (
     _row("github_token", r"v1\.[0-9a-f]{40}", "v1." + fake(40, HEX), "docs.github.com/rest/apps/apps"),
     _row(
         "gitlab_token",
-        r"gl(?:pat|ptt|dt|rt|rtr|cbt|ft|soat|imt|agent|oas|ffct|wt)-[\w.-]{19,300}\w|GR1348941[\w-]{20}|_gitlab_session=[0-9a-z]{32}",
+        r"gl(?:pat|ptt|dt|rt|rtr|cbt|ft|soat|imt|agent|oas|ffct|wt)-[\w-]{19,300}(?:\.[\w-]{1,20}){0,3}|GR1348941[\w-]{20}|_gitlab_session=[0-9a-z]{32}",
         "glpat-" + fake(20),
         "docs.gitlab.com/security/tokens",
         end="",
@@ -227,9 +232,9 @@ VENDORS: tuple[Row, ...] = (
         r"ATBB[A-Za-z0-9]{32}|ATCTT3xFfGN0[\w=-]{140,250}",
         "ATBB" + fake(32),
         "support.atlassian.com/bitbucket-cloud/docs/access-tokens",
-        end=r"(?![\w=-])",
+        end=r"(?![A-Za-z0-9=-]|_\w)",
     ),
-    _row("atlassian_token", r"ATATT3[\w=-]{150,250}", "ATATT3" + fake(186), end=r"(?![\w=-])"),
+    _row("atlassian_token", r"ATATT3[\w=-]{150,250}", "ATATT3" + fake(186), end=r"(?![A-Za-z0-9=-]|_\w)"),
     _row("npm_token", r"npm_[A-Za-z0-9]{36}", "npm_" + fake(36), "docs.npmjs.com/about-access-tokens"),
     _row(
         "npm_token",
@@ -292,7 +297,7 @@ VENDORS: tuple[Row, ...] = (
         "platform.openai.com/docs/api-reference/authentication",
         "<task-notification-summary-identifier>",
         "sk-" + "x" * 40,
-        edge=r"(?<!(?<!\\)[\w-])",
+        edge=EDGE + r"(?<!-)",
         end="",
     ),
     _row(
@@ -331,10 +336,18 @@ VENDORS: tuple[Row, ...] = (
     _row("tavily_key", r"tvly-(?:dev-|prod-)?[A-Za-z0-9_-]{28,60}", "tvly-" + fake(32), "docs.tavily.com", end=DASH),
     _row("pinecone_key", r"pcsk_[A-Za-z0-9_]{60,80}", "pcsk_" + fake(70), "docs.pinecone.io"),
     _row("weights_and_biases_key", r"wandb_v1_[A-Za-z0-9_]{40,90}", "wandb_v1_" + fake(60), "docs.wandb.ai"),
+    Row(
+        "voyage_key",
+        EDGE + r"(?<!-)pa-[A-Za-z0-9_-]{43}" + DASH,
+        "docs.voyageai.com/docs/api-key-and-installation",
+        check=is_mixed,
+        hits=("pa-" + fake(43),),
+        misses=("pa-lowercase-words-of-a-name-that-goes-on-and-on",),
+    ),
     _row(
         "elevenlabs_key", r"sk_[0-9a-f]{48}", "sk_" + fake(48, HEX), "elevenlabs.io/docs/api-reference/authentication"
     ),
-    _row("firecrawl_key", r"fc-[0-9a-f]{32}", "fc-" + fake(32, HEX), "docs.firecrawl.dev", edge=r"(?<![\w-])"),
+    _row("firecrawl_key", r"fc-[0-9a-f]{32}", "fc-" + fake(32, HEX), "docs.firecrawl.dev", edge=EDGE + r"(?<!-)"),
     # Messaging and mail
     Row(
         "slack_token",
@@ -349,7 +362,7 @@ VENDORS: tuple[Row, ...] = (
         r"(?:https?://)?hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/[\w/+-]{20,120}",
         "https://hooks.slack.com/services/T0FAKE123/B0FAKE456/" + fake(24),
         "docs.slack.dev/messaging/sending-messages-using-incoming-webhooks",
-        edge=r"(?<!\w)",
+        edge=EDGE,
         end="",
     ),
     _row(
@@ -379,7 +392,7 @@ VENDORS: tuple[Row, ...] = (
         r"\d{8,10}:A[A-Za-z0-9_-]{34}",
         "1029384756:AA" + fake(33),
         "core.telegram.org/bots/api",
-        edge=r"(?<![\w.-])",
+        edge=NUMBER_EDGE,
         end=DASH,
     ),
     _row(
@@ -402,7 +415,7 @@ VENDORS: tuple[Row, ...] = (
         r"[0-9a-h]{32}-[0-9a-h]{8}-[0-9a-h]{8}",
         fake(32, HEX) + "-" + fake(8, HEX) + "-" + fake(8, HEX),
         end=DASH,
-        edge=r"(?<![\w-])",
+        edge=EDGE + r"(?<!-)",
     ),
     _row("mailchimp_key", r"[0-9a-f]{32}-us\d{1,2}", fake(32, HEX) + "-us12", "mailchimp.com/help/about-api-keys"),
     _row(
@@ -517,7 +530,7 @@ VENDORS: tuple[Row, ...] = (
         "grafana_token",
         r"glsa_[A-Za-z0-9]{32}_[0-9A-Fa-f]{8}|glc_[A-Za-z0-9+/]{32,400}={0,3}|eyJrIjoi[A-Za-z0-9]{70,400}={0,3}",
         "glsa_" + fake(32) + "_0fade1ca",
-        end=r"(?![\w+/=])",
+        end=r"(?![A-Za-z0-9+/=]|_\w)",
     ),
     _row(
         "newrelic_key",
@@ -607,6 +620,21 @@ VENDORS: tuple[Row, ...] = (
         "learn.microsoft.com/linkedin/shared/authentication",
     ),
     _row("twitch_token", r"oauth:[a-z0-9]{30}", "oauth:" + fake(30, LOWER), "dev.twitch.tv/docs/authentication"),
+    # What a system keeps of a password
+    Row(
+        "password_hash",
+        r"(?<![\w$])\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}|5\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}"
+        r"|6\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,9},p=\d{1,9}\$[A-Za-z0-9+/]{8,88}\$[A-Za-z0-9+/]{16,172}"
+        r"|y\$[./A-Za-z0-9]{1,20}\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43})",
+        "crypt(5) of libxcrypt; RFC 9106 (Argon2)",
+        check=plausible,
+        hits=(
+            "$2b$12$" + fake(53),
+            "$6$fakesalt$" + fake(86),
+            "$argon2id$v=19$m=65536,t=3,p=4$" + fake(22) + "$" + fake(43),
+        ),
+        misses=("costs $2a or $1$", "$2b$12$short"),
+    ),
     # A vendor's name beside a value that has no form of its own
     _named(
         "vendor_key",
