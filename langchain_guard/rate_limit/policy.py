@@ -33,6 +33,9 @@ TOLERANCE = 1e-9
 Window = array  # of float: the sum, then latest, amount, opened of each slot
 Entry = tuple["Window[float]", ...]
 
+_NO_SLOT = (math.inf, 0.0, -math.inf)
+"""Stands for a slot where there is none, so that nothing has to ask: it never leaves the window, and takes no more."""
+
 Row = tuple[int, float, float, float, float, int, str]
 """One limit as the engine reads it, a plain tuple because those unpack fastest: place of its window in an entry, most
 that the window may hold, the same with the tolerance for fractions, length of the window and of a slot in seconds,
@@ -47,7 +50,7 @@ Decider = Callable[["Entry", "Costs", float], Answer]
 
 def entry(width: int) -> Entry:
     """A caller who has used nothing of so many windows."""
-    return tuple(array("d", (0.0,)) for _ in range(width))
+    return tuple(array("d", (0.0, *_NO_SLOT)) for _ in range(width))
 
 
 def row(at: int, amount: float, period: float, measure: int, limit: str) -> Row:
@@ -72,7 +75,7 @@ def _decider_of_one(row: Row) -> Decider:
 
     def decide(entry: Entry, costs: Costs, now: float) -> Answer:
         window, cost = entry[at], costs[measure]
-        if len(window) > 1 and window[1] <= now - period:
+        if window[1] <= now - period:
             _age(window, now - period)
         used = window[0] + cost
         if used > ceiling:
@@ -80,11 +83,11 @@ def _decider_of_one(row: Row) -> Decider:
             wait = math.inf if cost > ceiling else _wait(window, used - (amount + ceiling) / 2, period, now)
             return wait, left if left > 0 else 0.0, limit
         if cost:
-            if len(window) > 1 and now - window[-1] < quantum:
+            if now - window[-1] < quantum:
                 window[-3] = now
                 window[-2] += cost
             else:
-                window.extend((now, cost, now))
+                _open(window, cost, now)
             window[0] = used
         left = amount - used
         return 0.0, left if left > 0 else 0.0, limit
@@ -98,7 +101,7 @@ def _decider_of_many(rows: tuple[Row, ...]) -> Decider:
     def decide(entry: Entry, costs: Costs, now: float) -> Answer:
         for at, ceiling, period, measure in checked:
             window = entry[at]
-            if len(window) > 1 and window[1] <= now - period:
+            if window[1] <= now - period:
                 _age(window, now - period)
             if window[0] + costs[measure] > ceiling and (refused := refusal(entry, rows, costs, now)) is not None:
                 return refused
@@ -117,7 +120,7 @@ def refusal(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answ
     longest, left, binding = 0.0, 0.0, None
     for at, amount, ceiling, period, _, measure, limit in rows:
         window = entry[at]
-        if len(window) > 1 and window[1] <= now - period:
+        if window[1] <= now - period:
             _age(window, now - period)
         wanted = window[0] + costs[measure]
         if wanted > ceiling:
@@ -140,11 +143,11 @@ def charge(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> tuple
     for at, amount, _, _, quantum, measure, limit in rows:
         window = entry[at]
         if cost := costs[measure]:
-            if len(window) > 1 and now - window[-1] < quantum:
+            if now - window[-1] < quantum:
                 window[-3] = now
                 window[-2] += cost
             else:
-                window.extend((now, cost, now))
+                _open(window, cost, now)
             used = window[0] = window[0] + cost
             rest = amount - used
             more = rest / cost
@@ -195,11 +198,11 @@ def settle(
             excess = max(excess, -window[place])
             window[place] += excess
         elif excess > 0:
-            if len(window) > 1 and now - window[-1] < quantum:
+            if now - window[-1] < quantum:
                 window[-3] = max(now, window[-3])
                 window[-2] += excess
             else:
-                window.extend((now, excess, now))
+                _open(window, excess, now)
         else:
             continue
         window[0] = max(window[0] + excess, 0.0)
@@ -208,31 +211,40 @@ def settle(
 def reset_after(entry: Entry, row: Row, now: float) -> float:
     """Seconds until the whole window is free again, if nothing more is used. The entry must be aged already."""
     window = entry[row[0]]
-    return max(0.0, window[-3] + row[3] - now) if len(window) > 1 else 0.0
+    return max(0.0, window[-3] + row[3] - now) if window[1] < math.inf else 0.0
 
 
 def last(entry: Entry) -> float:
     """When this caller last used anything."""
-    return max((window[-3] for window in entry if len(window) > 1), default=-math.inf)
+    return max((window[-3] for window in entry if window[1] < math.inf), default=-math.inf)
 
 
 def age(entry: Entry, rows: Sequence[Row], now: float) -> None:
     """Drop from every window what has left it."""
     for at, _, _, period, _, _, _ in rows:
         window = entry[at]
-        if len(window) > 1 and window[1] <= now - period:
+        if window[1] <= now - period:
             _age(window, now - period)
+
+
+def _open(window: Window[float], amount: float, now: float) -> None:
+    """Charge an amount to a new slot."""
+    if window[1] == math.inf:
+        window[1], window[2], window[3] = now, amount, now
+    else:
+        window.extend((now, amount, now))
 
 
 def _age(window: Window[float], cut: float) -> None:
     """Drop the slots up to `cut`."""
-    end, used = 1, window[0]
+    used = window[0]
     for end in range(1, len(window), 3):
         if window[end] > cut:
             break
         used -= window[end + 1]
     else:
-        end, used = len(window), 0.0
+        window[:] = array("d", (0.0, *_NO_SLOT))
+        return
     del window[1:end]
     window[0] = max(used, 0.0)
 
