@@ -92,3 +92,20 @@ def test_the_readme_names_every_command() -> None:
     commands = re.findall(r'add_parser\("(\w+)"', Path(cli.__file__).read_text("utf-8"))
     assert commands == ["demo", "scan", "evaluate", "train"]
     assert [c for c in commands if f"python -m langchain_guard {c}" not in README] == []
+
+
+def test_what_the_readme_points_to_exists() -> None:
+    prose = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", prose)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    anchors = {"#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    files = {link for link in links if not link.startswith(("#", "https://"))}
+    files |= set(re.findall(r"`((?:tests|notebooks|langchain_guard)/[^`*]+)`", prose))
+    assert len(files) > 20
+    assert [link for link in links if link.startswith("#") and link not in anchors] == []
+    assert [name for name in sorted(files) if not (ROOT / name).exists()] == []
+
+
+def test_no_cell_of_a_table_shows_a_backslash() -> None:
+    """In a table a bar inside code is written with one backslash; a second one would be shown."""
+    assert re.findall(r"^\|.*\\\\\|.*$", README, re.MULTILINE) == []
