@@ -10,7 +10,7 @@ from langchain_core.runnables.config import patch_config
 from langchain_guard.rate_limit.callers import Caller, Unknown
 from langchain_guard.rate_limit.limits import Costs, costs
 from langchain_guard.rate_limit.protocol import Ticket
-from langchain_guard.rate_limit.usage import Meter
+from langchain_guard.rate_limit.usage import Meter, counted
 from langchain_guard.run import ARun, Call, Run
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from langchain_core.runnables import RunnableConfig
 
+    from langchain_guard.rate_limit.by_hand import ByHand
     from langchain_guard.rate_limit.decision import Decision
-    from langchain_guard.rate_limit.guard import RateLimiter
 
 
 class Prepaid(Meter):
     """Stands in the callbacks of a batch's item: what the limiter has decided about it already."""
 
-    def __init__(self, limiter: RateLimiter, key: str, decision: Decision, ticket: Ticket | None) -> None:
+    def __init__(self, limiter: ByHand, key: str, decision: Decision, ticket: Ticket | None) -> None:
         super().__init__(limiter.engine.owner, key)
         self.decision, self.ticket = decision, ticket
         self.started = False
@@ -52,7 +52,7 @@ class _Share:
         return tuple(map(sum, zip(*self.amounts, strict=True)))  # type: ignore[return-value]
 
 
-def _shares(limiter: RateLimiter, inputs: Sequence[Any], configs: Sequence[RunnableConfig]) -> list[_Share]:
+def _shares(limiter: ByHand, inputs: Sequence[Any], configs: Sequence[RunnableConfig]) -> list[_Share]:
     """Who pays for which items; nothing if the batch has to be let in item by item."""
     engine = limiter.engine
     if limiter.on_limit != "raise" or len(inputs) < 2 or "concurrent" in engine.measures:
@@ -64,7 +64,7 @@ def _shares(limiter: RateLimiter, inputs: Sequence[Any], configs: Sequence[Runna
             caller = engine.caller(limiter, config, call.identity)
         except Unknown:
             return []  # the item itself says so
-        if limiter.counted(caller, config) is not None:
+        if counted(config, engine.owner, caller.key) is not None:
             return []
         amounts = engine.estimate(limiter, value)
         if limiter.over_cap(caller, amounts) is not None:
@@ -75,7 +75,7 @@ def _shares(limiter: RateLimiter, inputs: Sequence[Any], configs: Sequence[Runna
     return list(shares.values())
 
 
-def _paid(limiter: RateLimiter, shares: list[_Share], configs: Sequence[RunnableConfig]) -> list[RunnableConfig]:
+def _paid(limiter: ByHand, shares: list[_Share], configs: Sequence[RunnableConfig]) -> list[RunnableConfig]:
     """The configs of the items, each with its part of what was admitted."""
     paid = list(configs)
     for share in shares:
@@ -115,9 +115,7 @@ _NOTHING = costs()
 
 
 @contextmanager
-def admitted(
-    limiter: RateLimiter, inputs: Sequence[Any], configs: list[RunnableConfig]
-) -> Iterator[list[RunnableConfig]]:
+def admitted(limiter: ByHand, inputs: Sequence[Any], configs: list[RunnableConfig]) -> Iterator[list[RunnableConfig]]:
     """Admit a batch as a whole, or raise; the configs to run its items with."""
     engine = limiter.engine
     shares = _shares(limiter, inputs, configs)
@@ -139,7 +137,7 @@ def admitted(
 
 @asynccontextmanager
 async def aadmitted(
-    limiter: RateLimiter, inputs: Sequence[Any], configs: list[RunnableConfig]
+    limiter: ByHand, inputs: Sequence[Any], configs: list[RunnableConfig]
 ) -> AsyncIterator[list[RunnableConfig]]:
     """As `admitted`."""
     engine = limiter.engine

@@ -17,7 +17,7 @@ from langchain_guard.rate_limit.usage import Prices, count_tokens
 
 if TYPE_CHECKING:
     from langchain_guard.identity import Identity
-    from langchain_guard.rate_limit.guard import RateLimiter
+    from langchain_guard.rate_limit.settings import LimiterSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Engine:
         return self
 
     @classmethod
-    def of(cls, limiter: RateLimiter) -> Self:
+    def of(cls, limiter: LimiterSettings) -> Self:
         """Compile `limiter`."""
         store: Store = limiter.store
         terms = Terms(limiter.clock, limiter.lease, limiter.on_store_error, limiter.local_share)
@@ -98,13 +98,13 @@ class Engine:
             ip = as_key(f"ip:{ip.removeprefix('ip:')}")
         return self.callers.spelled(as_key(key), ip, tier)
 
-    def caller(self, limiter: RateLimiter, config: Any, identity: Identity) -> Caller:
+    def caller(self, limiter: LimiterSettings, config: Any, identity: Identity) -> Caller:
         """The caller that a config names."""
         if limiter.identify is not None:
             identity = limiter.identify(config) or identity_of(None)
         return self.callers.of(identity, config)
 
-    def estimate(self, limiter: RateLimiter, value: Any) -> Costs:
+    def estimate(self, limiter: LimiterSettings, value: Any) -> Costs:
         """What a call with this input will probably take; only what some limit asks for is looked at."""
         if self.measures <= {"requests", "concurrent"}:
             return _ONE

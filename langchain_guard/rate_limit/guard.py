@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import get_config_list
 
 from langchain_guard.errors import ConfigError, IdentityRequired
-from langchain_guard.identity import ANONYMOUS, GLOBAL
+from langchain_guard.identity import ANONYMOUS
 from langchain_guard.rate_limit.batch import Prepaid, aadmitted, admitted
-from langchain_guard.rate_limit.callers import Caller, Unknown, as_key
-from langchain_guard.rate_limit.decision import Decision
-from langchain_guard.rate_limit.engine import Engine
-from langchain_guard.rate_limit.limits import Costs, costs, over_cap
-from langchain_guard.rate_limit.reports import nobody, refusal, verdict_of
-from langchain_guard.rate_limit.session import Held, LangChainLimiter, Reservation
-from langchain_guard.rate_limit.settings import LimiterSettings
-from langchain_guard.rate_limit.usage import Meter, longest_answer, meter_of, model_name, models_in
+from langchain_guard.rate_limit.by_hand import ByHand
+from langchain_guard.rate_limit.callers import Caller, Unknown
+from langchain_guard.rate_limit.reports import nobody
+from langchain_guard.rate_limit.session import Held
+from langchain_guard.rate_limit.usage import Meter, counted, longest_answer, model_name, models_in
 from langchain_guard.runnable import PASS, Guard, Session, logger
 
 if TYPE_CHECKING:
@@ -30,14 +25,12 @@ if TYPE_CHECKING:
     from langchain_guard.rate_limit.protocol import Ticket
     from langchain_guard.run import Call
     from langchain_guard.runnable import ChunkFilter
-    from langchain_guard.verdict import Action, Verdict
-
-_ONE = costs(1)
+    from langchain_guard.verdict import Verdict
 
 Entered = tuple[bool, str, "Ticket | None"]
 
 
-class RateLimiter(LimiterSettings):
+class RateLimiter(ByHand):
     """Limits on what one caller, one address or everybody may use: requests, tokens, money, calls at a time.
 
     In any window of a limit's period at most its amount is admitted, whatever the arrivals, threads and tasks (and
@@ -93,163 +86,6 @@ class RateLimiter(LimiterSettings):
     def __init__(self, *limits: str | Limit, **settings: Any) -> None:
         super().__init__(*limits, **settings)  # stands here, too, so that a type checker knows the positional limits
 
-    @functools.cached_property
-    def engine(self) -> Engine:
-        """The limits compiled for the store; made at the first call."""
-        return Engine.of(self)
-
-    # -- by hand
-
-    def hit(
-        self,
-        key: str,
-        *,
-        requests: float = 1,
-        tokens: float = 0,
-        input_tokens: float = 0,
-        output_tokens: float = 0,
-        cost: float = 0.0,
-        ip: str | None = None,
-        tier: str | None = None,
-    ) -> Decision:
-        """Decide about one call outside of a chain, at once, and charge it if it is admitted.
-
-        Calls that run (``"N concurrent"``) are looked at, but this one is not added to them: it has no end. For that,
-        and to settle, there is `reserve`.
-
-        Args:
-            key: The caller: an account such as ``"u1"``, ``"ip:203.0.113.9"``, ``"anonymous"`` or ``"global"``.
-            requests: How many calls it stands for.
-            tokens: Tokens that it takes; if 0, those of the prompt and of the answer.
-            input_tokens: Tokens of the prompt.
-            output_tokens: Tokens of the answer.
-            cost: US dollars that it takes.
-            ip: The address, for limits of scope "ip" on a caller whose key is none.
-            tier: The caller's tier.
-
-        Raises:
-            ConfigError: The key is empty, or an amount is negative or no finite number.
-        """
-        engine = self.engine
-        one = requests == 1 and not (tokens or input_tokens or output_tokens or cost)
-        amounts = _ONE if one else costs(requests, tokens, input_tokens, output_tokens, cost)
-        tell = engine.teller
-        if tell is not None and not (ip or tier) and key.__class__ is str and key != GLOBAL:
-            decision = tell(key, amounts)
-            if decision is not None:
-                return decision
-        caller = engine.spelled(key, ip, tier)
-        refused = self.over_cap(caller, amounts)
-        return engine.single.ask(caller.subjects, amounts, hold=False)[0] if refused is None else refused
-
-    async def ahit(
-        self,
-        key: str,
-        *,
-        requests: float = 1,
-        tokens: float = 0,
-        input_tokens: float = 0,
-        output_tokens: float = 0,
-        cost: float = 0.0,
-        ip: str | None = None,
-        tier: str | None = None,
-    ) -> Decision:
-        """As `hit`."""
-        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
-        caller = self.engine.spelled(key, ip, tier)
-        refused = self.over_cap(caller, amounts)
-        if refused is not None:
-            return refused
-        return (await self.engine.single.aask(caller.subjects, amounts, hold=False))[0]
-
-    def peek(
-        self,
-        key: str,
-        *,
-        requests: float = 1,
-        tokens: float = 0,
-        input_tokens: float = 0,
-        output_tokens: float = 0,
-        cost: float = 0.0,
-        ip: str | None = None,
-        tier: str | None = None,
-    ) -> Decision:
-        """What `hit` would decide; nothing is used, and ``remaining`` is what is left now."""
-        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
-        caller = self.engine.spelled(key, ip, tier)
-        refused = self.over_cap(caller, amounts)
-        return self.store.peek(caller.subjects, amounts, self.engine.terms) if refused is None else refused
-
-    def usage(self, key: str, *, ip: str | None = None, tier: str | None = None) -> list[dict[str, Any]]:
-        """How far each limit of a key is used up: rows for ``pandas.DataFrame``, periods in seconds."""
-        rows = []
-        caller = self.engine.spelled(key, ip, tier)
-        for subject in caller.subjects:
-            for limit, used, reset_after in self.store.use(subject, self.engine.terms):
-                rows.append(
-                    {
-                        "key": subject[0],
-                        "limit": str(limit),
-                        "measure": limit.measure,
-                        "scope": limit.scope,
-                        "period": limit.period,
-                        "amount": limit.amount,
-                        "used": used,
-                        "remaining": max(0.0, limit.amount - used),
-                        "reset_after": reset_after,
-                    }
-                )
-        return rows
-
-    def ban(self, key: str, seconds: float) -> None:
-        """Keep a caller out for so many seconds.
-
-        Raises:
-            ConfigError: The key is empty, or the time is not positive.
-        """
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-            raise ConfigError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
-        self.store.ban(as_key(key), float(seconds), self.engine.terms)
-
-    def unban(self, key: str) -> None:
-        """End a time-out or ban, and forget the strikes behind it."""
-        self.store.unban(as_key(key), self.engine.terms)
-
-    def reset(self, key: str) -> None:
-        """Forget what a key used, its strikes and bans; calls that run keep their places."""
-        self.store.reset(as_key(key), self.engine.terms)
-
-    def reserve(
-        self,
-        key: str,
-        *,
-        requests: float = 1,
-        tokens: float = 0,
-        input_tokens: float = 0,
-        output_tokens: float = 0,
-        cost: float = 0.0,
-        ip: str | None = None,
-        tier: str | None = None,
-    ) -> Reservation:
-        """Reserve for hand-written code, with ``with`` or ``async with``; arguments as for `hit`.
-
-        Raises:
-            RateLimitExceeded: On entering, if it is refused (after waiting, with ``on_limit="wait"``).
-
-        Example:
-            >>> from langchain_guard import RateLimiter
-            >>> limiter = RateLimiter("1k tokens/minute")
-            >>> with limiter.reserve("u1", tokens=500) as held:
-            ...     held.settle(tokens=321)
-            >>> limiter.usage("u1")[0]["used"]
-            321.0
-        """
-        return Reservation(self, as_key(key), costs(requests, tokens, input_tokens, output_tokens, cost), ip, tier)
-
-    def as_langchain(self, key: str) -> LangChainLimiter:
-        """This limiter for ``ChatOpenAI(rate_limiter=...)``: every model call is a request of `key`."""
-        return LangChainLimiter(self, as_key(key))
-
     # -- in a chain
 
     def _check(self, value: Any, call: Call) -> Verdict:
@@ -301,19 +137,19 @@ class RateLimiter(LimiterSettings):
         return PASS
 
     def _open(self, value: Any, call: Call) -> Session:
-        counted, key, ticket = self._enter(value, call, hold=self.engine.holds)
-        return Session(value) if counted else Held(self, value, self._meter(key), ticket)
+        inside, key, ticket = self._enter(value, call, hold=self.engine.holds)
+        return Session(value) if inside else Held(self, value, self._meter(key), ticket)
 
     async def _aopen(self, value: Any, call: Call) -> Session:
-        counted, key, ticket = await self._aenter(value, call, hold=self.engine.holds)
-        return Session(value) if counted else Held(self, value, self._meter(key), ticket)
+        inside, key, ticket = await self._aenter(value, call, hold=self.engine.holds)
+        return Session(value) if inside else Held(self, value, self._meter(key), ticket)
 
     def _enter(self, value: Any, call: Call, *, hold: bool) -> Entered:
         """Let one call in, or raise: whether it is part of one that is in already, whose it is, what is to be settled."""
         engine, caller = self.engine, self._caller(call)
-        counted = self.counted(caller, call.config)
-        if counted is not None:
-            return self._prepaid(counted, call)
+        meter = counted(call.config, engine.owner, caller.key)
+        if meter is not None:
+            return self._prepaid(meter, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
         reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
@@ -323,9 +159,9 @@ class RateLimiter(LimiterSettings):
 
     async def _aenter(self, value: Any, call: Call, *, hold: bool) -> Entered:
         engine, caller = self.engine, self._caller(call)
-        counted = self.counted(caller, call.config)
-        if counted is not None:
-            return self._prepaid(counted, call)
+        meter = counted(call.config, engine.owner, caller.key)
+        if meter is not None:
+            return self._prepaid(meter, call)
         amounts = engine.estimate(self, value)
         self.refuse_over_cap(caller, amounts, call)
         reserved, run = engine.reservation(amounts, caller), _run_of(call.config)
@@ -333,12 +169,12 @@ class RateLimiter(LimiterSettings):
         self.refuse(decision, call)
         return False, caller.key, ticket
 
-    def _prepaid(self, counted: Meter, call: Call) -> Entered:
+    def _prepaid(self, meter: Meter, call: Call) -> Entered:
         """A call that is counted already: an item of a batch, or part of another call."""
-        if isinstance(counted, Prepaid) and counted.start():
-            self.refuse(counted.decision, call)
-            return False, counted.key, counted.ticket
-        return True, counted.key, None
+        if isinstance(meter, Prepaid) and meter.start():
+            self.refuse(meter.decision, call)
+            return False, meter.key, meter.ticket
+        return True, meter.key, None
 
     def _caller(self, call: Call) -> Caller:
         try:
@@ -360,11 +196,6 @@ class RateLimiter(LimiterSettings):
             verdict=verdict,
             advice="Pass config=Identity(user=..., ip=..., verified=...).config().",
         )
-
-    def counted(self, caller: Caller, config: RunnableConfig) -> Meter | None:
-        """The meter of a call that this one is part of, if the same limiter has let that in."""
-        meter = meter_of(config.get("callbacks"), self.engine.owner)
-        return meter if meter is not None and caller.key in {meter.key, ANONYMOUS} else None
 
     def _meter(self, key: str) -> Meter:
         return Meter(self.engine.owner, key, self.engine.prices, self.cached_weight)
@@ -394,31 +225,6 @@ class RateLimiter(LimiterSettings):
         self._must_wrap()
         async with self._abatch(inputs, configs) as paid:
             return await super().abatch(inputs, paid, return_exceptions=return_exceptions, **kwargs)
-
-    # -- what a refusal is
-
-    def refuse(self, decision: Decision, call: Call | None) -> None:
-        """Report a decision; raise what it means, unless it is an admission or `on_limit` is "flag"."""
-        verdict = self._verdict(decision)
-        if call is not None:
-            call.decided(verdict)
-        if verdict.blocked:
-            raise refusal(self.get_name(), decision, verdict)
-
-    def refuse_over_cap(self, caller: Caller, amounts: Costs, call: Call | None) -> None:
-        """Refuse a call that is larger than a cap on a single call."""
-        decision = self.over_cap(caller, amounts)
-        if decision is not None:
-            self.refuse(decision, call)
-
-    def over_cap(self, caller: Caller, amounts: Costs) -> Decision | None:
-        """The refusal of a call that is larger than a cap on a single call."""
-        limit = over_cap(caller.limits, amounts)
-        return None if limit is None else Decision(False, None, limit.amount, str(limit), caller.key, "memory")
-
-    def _verdict(self, decision: Decision) -> Verdict:
-        refused: Action = "flag" if self.on_limit == "flag" else "block"
-        return verdict_of(self.get_name(), decision, "allow" if decision.allowed else refused)
 
     # -- links and wraps
 

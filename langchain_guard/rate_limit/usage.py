@@ -14,12 +14,14 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import RunnableBinding, RunnableSequence
 
 from langchain_guard.errors import GuardUnavailable
+from langchain_guard.identity import ANONYMOUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from langchain_core.outputs import LLMResult
+    from langchain_core.runnables import RunnableConfig
 
 Price = tuple[float, ...]
 """US dollars per million tokens: of the prompt, of the answer and, if it differs, of cached parts of the prompt."""
@@ -251,10 +253,13 @@ class Meter(BaseCallbackHandler):
         return len(self._running)
 
 
-def meter_of(callbacks: Any, owner: object) -> Meter | None:
-    """The meter of `owner` that is still open, among the callbacks of a config."""
-    handlers = getattr(callbacks, "handlers", callbacks)
-    for handler in handlers or ():
+def counted(config: RunnableConfig, owner: object, key: str) -> Meter | None:
+    """The meter of a call that this one of the caller `key` is part of, if the limiter `owner` has let that in.
+
+    A call inside that does not say who calls is part of it, too; one for somebody else counts for itself.
+    """
+    callbacks: Any = config.get("callbacks")
+    for handler in getattr(callbacks, "handlers", callbacks) or ():
         if isinstance(handler, Meter) and handler.open and handler.owner == owner:
-            return handler
+            return handler if key in {handler.key, ANONYMOUS} else None
     return None

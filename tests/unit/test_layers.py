@@ -46,6 +46,7 @@ KNOW_LANGCHAIN = SHELL | {
     "injection.judge",
     "injection.spotlight",
     "rate_limit.batch",
+    "rate_limit.by_hand",
     "rate_limit.guard",
     "rate_limit.session",
     "rate_limit.settings",
