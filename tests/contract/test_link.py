@@ -28,7 +28,7 @@ from langchain_core.runnables import (
 from pydantic import Field
 from subjects import SUBJECTS, named
 
-from langchain_guard import ConfigError, collect_verdicts
+from langchain_guard import ConfigError, Identity, collect_verdicts
 from langchain_guard.runnable import Guard
 
 pytestmark = pytest.mark.parametrize("subject", SUBJECTS, ids=named)
@@ -437,3 +437,16 @@ def test_threads_and_tasks_do_not_mix(subject):
 def test_guards_of_one_kind_are_equal_when_configured_alike(subject):
     assert isinstance(subject.make(), Guard)
     assert dumpd(subject.make()) == dumpd(subject.make())
+
+
+@pytest.mark.parametrize("form", ["link", "wrap"])
+def test_who_calls_is_in_no_trace(subject, form):
+    """LangChain copies plain values of ``configurable`` into the metadata of every run; an Identity is none."""
+    guard, listener = subject.make(), Listener()
+    caller = Identity(user="who-calls-7", ip="198.51.100.77", tier="pro", scopes={"orders:read"}).config()
+    chain = guard if form == "link" else guard.wrap(RunnableLambda(lambda x: x))
+    chain.invoke(CLEAN, {**caller, "callbacks": [listener]})
+    list(chain.stream(CLEAN, {**caller, "callbacks": [listener]}))
+    assert len(listener.started) >= 2
+    told = repr((listener.started, listener.seen))
+    assert [name for name in ("who-calls-7", "198.51.100.77", "orders:read") if name in told] == []
