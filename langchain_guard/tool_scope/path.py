@@ -26,8 +26,17 @@ MAX_PATH = 4096
 """Longest path in code points; PATH_MAX of Linux."""
 
 # What a layer below might decode or expand, though the file system would take it literally.
-_DECODED = re.compile(r"%(?:25)*(?:2e|2f|5c|00)", re.IGNORECASE)
-_EXPANDED = re.compile(r"^~|\$|\\|^[A-Za-z]:|::|^[A-Za-z][A-Za-z0-9+.-]*://|^//")
+_DECODED = re.compile(r"%(?!20)[0-9a-f]{2}|%u[0-9a-f]{4}", re.IGNORECASE)
+_EXPANDED = re.compile(r"^~|\$[A-Za-z_{(]|%[A-Za-z_]\w*%|[\\`]|^[A-Za-z]:|^[A-Za-z][A-Za-z0-9+.-]*://|^//")
+# Schemes that libraries open without "//", such as file:/etc/passwd, jar:file:/a!/b and data:text/plain,x.
+_SCHEME = re.compile(
+    r"(?:about|blob|data|dict|expect|file|ftps?|gopher|gs|https?|jar|javascript|ldaps?|netdoc|nfs|phar|php|s3|sftp|smb"
+    r"|tar|vbscript|view-source|wss?|zip):",
+    re.IGNORECASE,
+)
+# Components that a layer below could take for "..": Windows drops trailing dots and blanks, servers what follows a
+# semicolon, naive filters one "../" of "....//". And alternate data streams of NTFS (name.txt:stream).
+_TAKEN_FOR_OTHER = re.compile(r"(?!\.{1,2}$)(?:.*[. ]|\.{1,2};.*)|.*\.\w+:.*|.*::.*", re.DOTALL)
 # Characters that look like, or under NFKC become, dots and slashes (Unicode confusables of U+002E and U+002F).
 _LOOKALIKE = re.compile(
     "[\u2024\u2025\u2026\u2044\u2215\u2571\u29f5\u29f8\u29f9\ufe52\ufe68\uff0e\uff0f\uff3c\u3002\uff61]"
@@ -109,13 +118,16 @@ def _plain(value: Any) -> str:
     plain = value.isascii() and value.isprintable()
     if not plain and any(unicodedata.category(char) in _CONTROL for char in value):
         _refuse("holds a control character")
-    if _DECODED.search(value) or _EXPANDED.search(value) or _LOOKALIKE.search(value):
+    if any(pattern.search(value) for pattern in (_DECODED, _EXPANDED, _LOOKALIKE)) or _SCHEME.match(value):
         _refuse("has a form that could be decoded or expanded")
     folded = value if plain else unicodedata.normalize("NFKC", value)
     if folded.count("/") != value.count("/") or folded.count(".") != value.count("."):
         _refuse("has a form that could be decoded or expanded")
-    if any(_RESERVED.fullmatch(part) for part in value.split("/")):
+    parts = value.split("/")
+    if any(map(_RESERVED.fullmatch, parts)):
         _refuse("names a device")
+    if any(map(_TAKEN_FOR_OTHER.fullmatch, parts)):
+        _refuse("has a name that could be taken for another")
     return value
 
 

@@ -12,9 +12,11 @@ It does not bound the work that a query makes; a time limit of the database does
 from __future__ import annotations
 
 import functools
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -47,6 +49,8 @@ MAX_TABLES = 16
 _BLANKS = frozenset(" \t\n\r")
 _NO_BLANKS = dict.fromkeys(map(ord, _BLANKS))
 _ODD = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
+_KEYWORDS = re.compile(r"|[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_]+)*")
+_BARE = re.compile(r"[^\W\d][\w$]*")
 _IDENTIFIER = re.compile(r"[^\"'`\\\[\];\x00-\x1f]{1,64}")
 _FENCES = {"postgres": ("offset", 0), "sqlite": ("limit", 2**63 - 1), "mysql": ("limit", 2**64 - 1)}
 _MARK = "langchain_guard:"
@@ -169,7 +173,22 @@ def _sqlglot() -> Any:
         import sqlglot  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:
         raise ConfigError('Arg.sql needs sqlglot: pip install "langchain-guard[sql]"') from None
+    logging.getLogger("sqlglot").addFilter(_WITHOUT_QUERIES)  # adding it twice changes nothing
     return sqlglot
+
+
+_CHECKING: ContextVar[bool] = ContextVar("langchain_guard_checking_sql", default=False)
+
+
+class _WithoutQueries(logging.Filter):
+    """Drops what sqlglot logs while a query is checked: the text of statements that it does not know."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _CHECKING.get()
+
+
+_WITHOUT_QUERIES = _WithoutQueries()
 
 
 def _columns(table: Any, columns: Any) -> tuple[str, ...]:
@@ -232,6 +251,7 @@ class Query:
         Raises:
             Violation: The query is out of scope.
         """
+        checking = _CHECKING.set(True)
         try:
             tree = self._parsed(text)
             self._allowed(tree)
@@ -245,6 +265,8 @@ class Query:
             refuse("is nested too deeply")
         except self.sqlglot.errors.SqlglotError:
             refuse("cannot be written in this dialect")
+        finally:
+            _CHECKING.reset(checking)
 
     def _parsed(self, text: str) -> Expression:
         """The only statement of the text."""
@@ -260,7 +282,6 @@ class Query:
             _bounded(tokens, self.sqlglot.TokenType)
             if self.scope.dialect == "mysql":
                 _plain_mysql(text, tokens)
-            # sqlglot logs the text of statements that it cannot parse: those never get so far
             _one_query(tokens, self.sqlglot.TokenType)
             trees = dialect.parser(error_level=errors.ErrorLevel.RAISE).parse(tokens, text)
         except Violation:
@@ -282,6 +303,8 @@ class Query:
         tables = 0
         for node in tree.walk():
             name = type(node).__name__
+            if not isinstance(node, (exp.Identifier, exp.Literal, exp.Anonymous)):
+                _only_keywords(node)
             keys = NODES.get(name)
             if keys is not None:
                 for key, value in node.args.items():
@@ -292,8 +315,11 @@ class Query:
                 self._named_function(node)
             elif name not in self.functions:
                 refuse("uses a function that is not allowed" if isinstance(node, exp.Func) else "is not a plain SELECT")
-            if isinstance(node, exp.Identifier):
-                if not _IDENTIFIER.fullmatch(node.name):
+            if isinstance(node, exp.Select):
+                if not node.expressions:
+                    refuse("selects nothing")
+            elif isinstance(node, exp.Identifier):
+                if not (_IDENTIFIER if node.args.get("quoted") else _BARE).fullmatch(node.name):
                     refuse("has an unusual name in it")
             elif isinstance(node, exp.Literal):
                 self._literal(node)
@@ -323,15 +349,22 @@ class Query:
         """At most `max_rows` rows; every LIMIT and OFFSET is a number."""
         exp = self.sqlglot.exp
         for node in tree.find_all(exp.Limit, exp.Offset, exp.Fetch):
-            count = node.args.get("count") if isinstance(node, exp.Fetch) else node.expression
-            if not isinstance(count, exp.Literal) or count.is_string or not str(count.this).isdigit():
-                refuse("has a LIMIT that is not a number")
-        rows = self.scope.max_rows
+            self._count(node)
         asked = tree.args.get("limit")
-        if asked is not None:
-            count = asked.args.get("count") if isinstance(asked, exp.Fetch) else asked.expression
-            rows = min(rows, int(count.this))
+        rows = self._count(asked) if asked is not None else None
+        rows = self.scope.max_rows if rows is None else min(rows, self.scope.max_rows)
         tree.set("limit", exp.Limit(expression=exp.Literal.number(rows)))
+
+    def _count(self, node: Any) -> int | None:
+        """The number in a LIMIT, OFFSET or FETCH; None where it says that there is no limit."""
+        exp = self.sqlglot.exp
+        count = node.args.get("count") if isinstance(node, exp.Fetch) else node.expression
+        unlimited = isinstance(node, exp.Limit) and isinstance(count, exp.Var) and count.name.upper() == "ALL"
+        if unlimited and self.scope.dialect == "postgres":
+            return None
+        if not isinstance(count, exp.Literal) or count.is_string or not str(count.this).isdigit():
+            refuse("has a LIMIT that is not a number")
+        return int(count.this)
 
     def _view(self, table: str) -> Select:
         """What stands in for a table: the allowed columns of the allowed rows."""
@@ -391,6 +424,13 @@ def _bounded(tokens: list[Any], kinds: Any) -> None:
         # MySQL and MariaDB run /*! ... */ and /*M! ... */, and take orders from /*+ ... */
         if any(comment.lstrip().startswith(("!", "M!", "+")) for comment in token.comments):
             refuse("has a comment that a server may run")
+
+
+def _only_keywords(node: Any) -> None:
+    """Refuse text that would be written as it stands: sqlglot makes units of dates out of strings and quoted names."""
+    for value in node.args.values():
+        if isinstance(value, str) and not _KEYWORDS.fullmatch(value):
+            refuse("has an unusual keyword in it")
 
 
 def _plain_mysql(text: str, tokens: list[Any]) -> None:

@@ -17,6 +17,13 @@ Outputs = tuple[str | None, ...]
 """The names of a query's result columns; None for one without a name."""
 
 
+class Shared(NamedTuple):
+    """A common table expression: the names of its results, and its own name as it is spelled there."""
+
+    outputs: Outputs
+    name: Any
+
+
 class Frame(NamedTuple):
     """One SELECT: what its FROM clause offers, the names it gives its results, and the query around it."""
 
@@ -61,7 +68,7 @@ class Names:
         name = str(identifier.name)
         return name.lower() if self.folds or not identifier.args.get("quoted") else name
 
-    def _query(self, query: Any, ctes: Mapping[str, Outputs], outer: Frame | None) -> Outputs:
+    def _query(self, query: Any, ctes: Mapping[str, Shared], outer: Frame | None) -> Outputs:
         if isinstance(query, self.exp.Subquery):
             return self._query(query.this, ctes, outer)
         known = dict(ctes)
@@ -69,7 +76,8 @@ class Names:
             name = self._name(cte.args["alias"].this)
             if name in self.tables or name in known:
                 _refuse("gives a name twice")
-            known[name] = self._renamed(self._query(cte.this, known, outer), cte.args["alias"])
+            outputs = self._renamed(self._query(cte.this, known, outer), cte.args["alias"])
+            known[name] = Shared(outputs, cte.args["alias"].this)
         if isinstance(query, self.exp.SetOperation):
             outputs = self._query(query.this, known, outer)
             self._query(query.expression, known, outer)
@@ -90,7 +98,7 @@ class Names:
             _refuse("names more columns than there are")
         return (*names, *outputs[len(names) :])
 
-    def _select(self, select: Any, ctes: Mapping[str, Outputs], outer: Frame | None) -> Outputs:
+    def _select(self, select: Any, ctes: Mapping[str, Shared], outer: Frame | None) -> Outputs:
         frame = Frame({}, self._aliases(select), outer)
         clause = select.args.get("from_") or select.args.get("from")
         joins = select.args.get("joins") or []
@@ -118,7 +126,7 @@ class Names:
         listed = [item.args["alias"] for item in select.expressions if isinstance(item, self.exp.Alias)]
         return frozenset(self._name(alias) for alias in listed)
 
-    def _source(self, source: Any, ctes: Mapping[str, Outputs], frame: Frame) -> str:
+    def _source(self, source: Any, ctes: Mapping[str, Shared], frame: Frame) -> str:
         """Enter one item of FROM into the frame; a table is replaced by its view."""
         exp = self.exp
         alias = source.args.get("alias")
@@ -130,6 +138,11 @@ class Names:
             else:
                 name = self._name(alias.this)
             outputs = self._query(source.this, ctes, frame.outer)
+        elif isinstance(source, exp.Lateral) and isinstance(source.this, exp.Subquery):
+            if alias is None or alias.this is None:
+                _refuse("has a subquery without a name")
+            name = self._name(alias.this)
+            outputs = self._query(source.this, ctes, frame)  # it sees the items of FROM before it
         elif isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
             self.seen.add(id(source))
             called = self._name(source.this)
@@ -142,18 +155,22 @@ class Names:
         frame.sources[name] = self._renamed(outputs, alias) if alias is not None else outputs
         return name
 
-    def _table(self, source: Any, called: str, ctes: Mapping[str, Outputs]) -> Outputs:
-        if called in ctes:
-            return ctes[called]
+    def _table(self, source: Any, called: str, ctes: Mapping[str, Shared]) -> Outputs:
+        alias = source.args.get("alias") or self.exp.TableAlias(this=source.this.copy())
+        shared = ctes.get(called)
+        if shared is not None:
+            if source.this != shared.name:  # a database that does not fold names as we do would read a table instead
+                source.set("this", shared.name.copy())
+                source.set("alias", alias)
+            return shared.outputs
         table = self.tables.get(called)
         if table is None:
             _refuse("reads a table that is not allowed")
-        alias = source.args.get("alias") or self.exp.TableAlias(this=source.this.copy())
         source.replace(self.exp.Subquery(this=self.view(table), alias=alias))
         return self.columns[table]
 
     def _expressions(
-        self, nodes: Iterable[Any], ctes: Mapping[str, Outputs], frame: Frame, *, top: bool = False
+        self, nodes: Iterable[Any], ctes: Mapping[str, Shared], frame: Frame, *, top: bool = False
     ) -> None:
         """Resolve the columns in some expressions; subqueries in them see the frame from inside."""
         exp = self.exp

@@ -16,22 +16,24 @@ DIALECTS = ("sqlite", "postgres", "mysql")
 NODES: dict[str, frozenset[str]] = {
     name: frozenset(keys.split())
     for name, keys in {
-        # the query; what is missing here is refused: into, locks, hints, lateral, pivot, sample, recursive
+        # the query; what is missing here is refused: into, locks, hints, pivot, sample, recursive
         "Select": "expressions from joins where group having order limit offset with distinct windows",
         "Union": "this expression distinct order limit offset with",
         "Except": "this expression distinct order limit offset with",
         "Intersect": "this expression distinct order limit offset with",
         "Subquery": "this alias",
         "With": "expressions",
-        "CTE": "this alias",
+        "CTE": "this alias materialized",
         "Table": "this alias",
         "TableAlias": "this columns",
+        "Lateral": "this alias",
         "From": "this",
         "Join": "this kind side on using",
         "Where": "this",
-        "Group": "expressions rollup cube",
+        "Group": "expressions rollup cube grouping_sets",
         "Rollup": "expressions",
         "Cube": "expressions",
+        "GroupingSets": "expressions",
         "Having": "this",
         "Order": "this expressions",
         "Ordered": "this desc nulls_first",
@@ -63,8 +65,8 @@ NODES: dict[str, frozenset[str]] = {
         # operators
         "Case": "this ifs default",
         "If": "this true false",
-        "In": "this expressions query",
-        "Between": "this low high",
+        "In": "this expressions query negate",
+        "Between": "this low high negate",
         "Exists": "this",
         "Any": "this",
         "All": "this",
@@ -75,11 +77,11 @@ NODES: dict[str, frozenset[str]] = {
         "BitwiseNot": "this",
         **dict.fromkeys(
             (
-                *("And", "Or", "EQ", "NEQ", "GT", "GTE", "LT", "LTE", "Is", "Like", "ILike", "Escape", "DPipe"),
+                *("And", "Or", "Xor", "EQ", "NEQ", "GT", "GTE", "LT", "LTE", "Is", "Like", "ILike", "Escape", "DPipe"),
                 *("Add", "Sub", "Mul", "Div", "Mod", "IntDiv", "SimilarTo", "NullSafeEQ", "NullSafeNEQ"),
                 *("BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseLeftShift", "BitwiseRightShift"),
             ),
-            "this expression",
+            "this expression negate",
         ),
         # what sqlglot wraps dates in, without writing anything
         "TsOrDsToDate": "this",
@@ -94,10 +96,10 @@ IGNORED = frozenset({"big_int", "safe", "typed", "coalesce", "nested", "overwrit
 
 FUNCTIONS = _words("""
     Count Sum Avg Min Max Median Stddev StddevPop StddevSamp Variance VariancePop Corr CovarPop CovarSamp CountIf
-    GroupConcat ArrayAgg LogicalAnd LogicalOr PercentileCont PercentileDisc
+    GroupConcat ArrayAgg LogicalAnd LogicalOr PercentileCont PercentileDisc Grouping AnyValue Mode WidthBucket
     RowNumber Rank DenseRank PercentRank CumeDist Ntile Lag Lead FirstValue LastValue NthValue
     Coalesce Nullif Greatest Least
-    Abs Ceil Floor Round Sqrt Cbrt Pow Ln Log Exp Sign Trunc Rand
+    Abs Ceil Floor Round Sqrt Cbrt Pow Ln Log Exp Sign Trunc Rand Pi
     Upper Lower Initcap Length Trim Substring Left Right Replace Concat ConcatWs StrPosition SplitPart SubstringIndex Reverse Ascii
     CurrentDate CurrentTime CurrentTimestamp CurrentDatetime
     Date Time Timestamp Datetime DateTrunc TimestampTrunc DateAdd DateSub DateDiff DatetimeAdd DatetimeSub DatetimeDiff
@@ -112,9 +114,12 @@ whole rows), everything about files, sessions, locks and sequences.
 """
 
 FUNCTIONS_OF: dict[str, frozenset[str]] = {
-    "sqlite": frozenset({"Glob"}),
-    "postgres": frozenset({"RegexpLike", "RegexpILike"}),
-    "mysql": frozenset({"RegexpLike"}),
+    "sqlite": _words("Glob Typeof Unicode Hex"),
+    "postgres": _words("""
+        RegexpLike RegexpILike RegexpReplace Localtime Localtimestamp Translate Overlay StartsWith Array MD5
+        RegrSlope RegrIntercept RegrR2
+        """),
+    "mysql": _words("RegexpLike UtcDate UtcTime UtcTimestamp MD5 NumberToStr"),
 }
 """Operators and functions of one dialect; SQLite has no REGEXP of its own."""
 
@@ -131,7 +136,7 @@ NAMED_FUNCTIONS: dict[str, frozenset[str]] = {
     "mysql": _words("""
         now curdate curtime date_format str_to_date datediff timediff timestampdiff timestampadd adddate subdate
         dayname monthname last_day ifnull isnull locate instr truncate char_length character_length ltrim rtrim
-        weekday yearweek to_days from_days unix_timestamp from_unixtime time_to_sec sec_to_time makedate field elt
+        weekday yearweek to_days from_days period_diff microsecond mid unix_timestamp from_unixtime time_to_sec sec_to_time makedate field elt
         """),
 }
 """Functions that sqlglot passes through by name, in lower case."""
@@ -144,8 +149,8 @@ TYPES = _words("""
 
 SQLITE_FUNCTIONS = _words("""
     abs avg ceil ceiling char_length coalesce concat concat_ws count current_date current_time current_timestamp date
-    datetime dense_rank exp first_value floor glob group_concat ifnull iif instr julianday lag last_value lead length like
-    ln log lower ltrim max min mod nth_value ntile nullif percent_rank cume_dist pow power rank replace round row_number
+    datetime dense_rank exp first_value floor glob group_concat hex ifnull iif instr julianday lag last_value lead length like
+    ln log lower ltrim max min mod nth_value ntile nullif percent_rank cume_dist pow power random rank replace round row_number
     rtrim sign sqrt strftime string_agg substr substring sum time timediff total trim trunc typeof unicode unixepoch upper
     """)
 """The functions that `readonly_sqlite` lets a connection call: SQLite's own, of the kinds above."""

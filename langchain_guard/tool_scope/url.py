@@ -34,6 +34,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.){{1,8}}{_LABEL}")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://([^/?#]{1,260})([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+# What RFC 3986 wants written as %XX in a query, and everybody writes plainly: ?filter[city]=Oslo&ids=1|2
+_PLAINLY = re.compile(r"[\[\]|]")
 # The characters that RFC 3986 allows after the authority; percent signs only as %XX.
 _REST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 
@@ -44,7 +46,8 @@ class OnHost(Arg):
 
     Refused: user names and passwords, addresses in any notation, hosts without a dot, percent codes and non-ASCII
     characters in the host (write an internationalised name in its ``xn--`` form), control characters, spaces and
-    backslashes anywhere, other schemes and ports. A fragment is dropped: it is not sent.
+    backslashes anywhere, other schemes and ports. Brackets and bars in a query become percent codes. A fragment is
+    dropped: it is not sent.
 
     Args:
         hosts: Names such as ``"api.example.com"``, or ``"*.docs.example.org"`` for every name below that one.
@@ -89,6 +92,7 @@ class OnHost(Arg):
         if match is None:
             _refuse("is no absolute URL")
         scheme, authority, path, query, fragment = match.groups(default="")
+        query = _PLAINLY.sub(lambda found: f"%{ord(found[0]):02X}", query)
         if not _REST.fullmatch(path + query + fragment.replace("#", "", 1)):
             _refuse("holds a character that does not belong there")
         host, colon, port = authority.partition(":")

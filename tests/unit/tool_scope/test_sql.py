@@ -17,6 +17,7 @@ from langchain_guard import Arg, ConfigError, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCOPES = {dialect: Arg.sql(dialect=dialect, tables=TABLES) for dialect in ("sqlite", "postgres", "mysql")}
 
@@ -124,6 +125,28 @@ CANONICAL = [
 @pytest.mark.parametrize(("dialect", "sql", "canonical"), CANONICAL)
 def test_what_runs_instead(dialect: str, sql: str, canonical: str | None) -> None:
     assert SCOPES[dialect].check(sql)[1] == canonical
+
+
+FOLDED = [
+    ("mysql", "WITH STAFF AS (SELECT 1 AS x) SELECT x FROM staff", "FROM STAFF AS staff "),
+    ("sqlite", 'WITH "des\u212a" AS (SELECT 1 AS x) SELECT x FROM desk', 'FROM "des\u212a" AS desk '),
+    ("postgres", 'WITH \u00c9 AS (SELECT 1 AS x) SELECT x FROM "\u00e9"', 'FROM \u00c9 AS "\u00e9" '),
+]
+
+
+@pytest.mark.parametrize(("dialect", "sql", "reads"), FOLDED)
+def test_a_name_that_we_take_for_a_cte_is_one_for_the_database_too(dialect: str, sql: str, reads: str) -> None:
+    """MySQL may tell capitals apart, and no database folds all of Unicode: it would read a table of the other name."""
+    assert reads in SCOPES[dialect].check(sql)[1]
+
+
+def test_a_folded_cte_does_not_open_a_table(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "desks.db") as desks:
+        desks.execute("CREATE TABLE desk (x)")
+        desks.execute("INSERT INTO desk VALUES ('secret')")
+        _, runs = SCOPES["sqlite"].check(FOLDED[1][1])
+        assert desks.execute(runs).fetchall() == [(1,)]
+    desks.close()
 
 
 def test_rows_are_bounded_and_a_smaller_limit_stays(database: sqlite3.Connection) -> None:
