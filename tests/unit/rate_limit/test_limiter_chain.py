@@ -389,6 +389,24 @@ def test_check_is_a_peek(clock: ManualClock) -> None:
     assert used(limiter) == [1.0]
 
 
+def test_refusals_under_one_run_are_one_strike_whichever_limit_refused(clock: ManualClock) -> None:
+    limits = ("2/minute", Limit(1, 1, scope="global"))
+    limiter = RateLimiter(*limits, clock=clock, penalty=Penalty(strikes=2), name="Limits")
+
+    def ask(value: str, config: Any) -> list[str | None]:
+        refused: list[str | None] = []
+        for _ in range(2):
+            assert limiter.hit("u1").allowed
+            with pytest.raises(RateLimitExceeded) as caught:
+                limiter.invoke(value, config)
+            refused.append(caught.value.limit)
+            clock.advance(1)
+        return refused
+
+    assert RunnableLambda(ask).invoke("a", ME) == ["1/second", "2/minute"]
+    assert not limiter.peek("u1").banned
+
+
 def test_refusals_under_one_run_are_one_strike(clock: ManualClock) -> None:
     limiter = RateLimiter("1/minute", penalty=Penalty(strikes=2, timeout=500), clock=clock)
     limiter.hit("u1")
