@@ -288,6 +288,16 @@ def _walk(nodes: list[Node], *, repeated: bool = False) -> list[tuple[Node, bool
     return found
 
 
+def value_is_looked_at(pattern: str) -> bool:
+    """Whether the group named ``value`` stands in a look-ahead or look-behind: it would be no part of a match."""
+    number = re.compile(pattern).groupindex.get("value")
+    inside: dict[int, list[Node]] = {}
+    for node, _ in _walk(parse(pattern).nodes):
+        if node[0] in {ops.ASSERT, ops.ASSERT_NOT}:
+            _collect_groups(children(node)[0], inside)
+    return number in inside
+
+
 def compile_pattern(pattern: str, *, what: str, streamed: bool, cap: int = 1000) -> re.Pattern[str]:
     """Compile a user's regular expression, or say why it is not safe to run.
 

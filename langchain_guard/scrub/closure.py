@@ -8,6 +8,7 @@ language is itself regular and is written down here from P's parse tree:
 * a sequence ``e1 e2 e3``          becomes  ``e1(?:e2(?:e3)?)?`` with the open end of each part in its place,
 * a repetition ``x{m,n}``          becomes  ``x{0,n-1}`` followed by a prefix of x,
 * an alternation                   becomes  the alternation of the prefixes,
+* a possessive repetition or atomic group stays one where it is passed whole, and is none where the text ends inside it;
 * a look-ahead ``(?!X)``           becomes  a prefix of X, or the look-ahead as it is where X says all it needs,
 * a look-behind                    stays: what stands before is known,
 * a back-reference                 becomes  the pattern of its group (longer holds, never a leak).
@@ -64,6 +65,7 @@ DIGIT_RUN = 7
 MAX_LITERALS = 24
 """More required strings than this take longer to look for than the pattern itself."""
 
+_LINE_END = 1 << ord("\n")
 _LOCAL_FLAGS = ((re.IGNORECASE, "i"), (re.ASCII, "a"))
 
 
@@ -74,11 +76,13 @@ class Start(NamedTuple):
         lead: Source of the assertions that stand before the first character.
         hold: Source of the prefix closure from there.
         first: The characters it can begin with, a mask as in `langchain_guard.patterns.charset`.
+        in_line: Whether nothing of it, look-aheads included, takes a line end: it cannot have begun before the last one.
     """
 
     lead: str
     hold: str
     first: int
+    in_line: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,27 +206,40 @@ class _Writer:
 
     # The pattern itself
 
-    def full(self, nodes: list[Node], flags: int, *, capture: bool) -> str:
-        """The source of a sequence, repetitions bounded. Without `capture`: no groups, back-references as patterns."""
-        return "".join(self._full(node, flags, capture=capture) for node in nodes)
+    def full(self, nodes: list[Node], flags: int, *, capture: bool, cut: bool = False) -> str:
+        """The source of a sequence, repetitions bounded.
 
-    def _full(self, node: Node, flags: int, *, capture: bool) -> str:
+        Args:
+            nodes: The sequence.
+            flags: Flags that hold in it.
+            capture: Whether its groups are groups; else a back-reference is written as the pattern of its group.
+            cut: Without `capture`, whether possessive repetitions and atomic groups stay what they are.
+        """
+        return "".join(self._full(node, flags, capture=capture, cut=cut) for node in nodes)
+
+    def _full(self, node: Node, flags: int, *, capture: bool, cut: bool = False) -> str:
         op, value = node
         if op in _SINGLE:
             return single(node, flags)
         if op is ops.BRANCH:
-            return "(?:" + "|".join(self.full(branch, flags, capture=capture) for branch in children(node)) + ")"
+            return (
+                "(?:" + "|".join(self.full(branch, flags, capture=capture, cut=cut) for branch in children(node)) + ")"
+            )
         if op is ops.SUBPATTERN:
             inside = inner_flags(node, flags)
-            body = _scoped(self.full(list(value[3]), inside, capture=capture), flags, inside)
+            body = _scoped(self.full(list(value[3]), inside, capture=capture, cut=cut), flags, inside)
             if not capture or value[0] is None:
                 return f"(?:{body})"
             return f"(?P<value>{body})" if value[0] == self.value else f"({body})"
         if op in _REPEAT_SUFFIX:
-            suffix = _REPEAT_SUFFIX[op] if capture or op is not ops.POSSESSIVE_REPEAT else ""
-            return self._item(list(value[2]), flags, capture=capture) + _count(value[0], self.high(node)) + suffix
+            keeps = capture or op is not ops.POSSESSIVE_REPEAT or (cut and not _refers(node))
+            suffix = _REPEAT_SUFFIX[op] if keeps else ""
+            return (
+                self._item(list(value[2]), flags, capture=capture, cut=cut) + _count(value[0], self.high(node)) + suffix
+            )
         if op is ops.ATOMIC_GROUP:
-            return ("(?>" if capture else "(?:") + self.full(list(value), flags, capture=capture) + ")"
+            keeps = capture or (cut and not _refers(node))
+            return ("(?>" if keeps else "(?:") + self.full(list(value), flags, capture=capture, cut=cut) + ")"
         if op is ops.GROUPREF:
             return rf"(?:\{value})" if capture else f"(?:{self._referred(value, flags)})"
         if op is ops.AT:
@@ -237,8 +254,8 @@ class _Writer:
         low, high = int(node[1][0]), node[1][1]
         return max(low, self.longest) if high is ops.MAXREPEAT else int(high)
 
-    def _item(self, body: list[Node], flags: int, *, capture: bool) -> str:
-        source = self.full(body, flags, capture=capture)
+    def _item(self, body: list[Node], flags: int, *, capture: bool, cut: bool = False) -> str:
+        source = self.full(body, flags, capture=capture, cut=cut)
         return source if len(body) == 1 and body[0][0] in _SINGLE | {ops.SUBPATTERN} else f"(?:{source})"
 
     # Its prefixes
@@ -268,7 +285,21 @@ class _Writer:
                 branches = [[_group([*branch, *body[1:]], *local)] for branch in children(body[0])]
                 return self._alternatives(branches, rest, flags, open_end=open_end, lead=lead)
         hold = self.prefixes(nodes, flags, open_end=open_end)
-        return [Start(lead, hold, first(nodes, flags, self.groups)[0])] if hold else []
+        in_line = not self._takes_line_end(nodes, flags)
+        return [Start(lead, hold, first(nodes, flags, self.groups)[0], in_line)] if hold else []
+
+    def _takes_line_end(self, nodes: list[Node], flags: int) -> bool:
+        """Whether a part of a sequence can be a line end, or a back-reference could be one."""
+        for node in nodes:
+            chars = charset(node, flags)
+            if chars is not None and chars & _LINE_END:
+                return True
+            if node[0] is ops.GROUPREF:
+                if self._takes_line_end(self.groups[node[1]], flags | re.DOTALL):
+                    return True
+            elif any(self._takes_line_end(inner, inner_flags(node, flags)) for inner in children(node)):
+                return True
+        return False
 
     def _alternatives(
         self, branches: list[list[Node]], rest: list[Node], flags: int, *, open_end: bool, lead: str
@@ -289,7 +320,7 @@ class _Writer:
             nodes = [*same[0], *rest] if len(same) == 1 else [(ops.BRANCH, (None, same)), *rest]
             hold = self.prefixes(nodes, flags, open_end=open_end)
             if hold:
-                found.append(Start(lead, hold, mask))
+                found.append(Start(lead, hold, mask, not self._takes_line_end(nodes, flags)))
         return found
 
     def prefixes(self, nodes: list[Node], flags: int, *, open_end: bool) -> str:
@@ -315,7 +346,7 @@ class _Writer:
             ahead = self.prefixes(list(value[1]), flags, open_end=True) if value[0] > 0 else ""
             follow = self.hold_assertion(node, flags) + (f"(?:{more})?" if more else "")
             return f"(?:{ahead}|{follow})" if ahead else follow
-        whole = self._full(node, flags, capture=False) + (f"(?:{more})?" if more else "")
+        whole = self._full(node, flags, capture=False, cut=True) + (f"(?:{more})?" if more else "")
         parts = [whole] if open_here else []
         part = self._open(node, flags, open_end=open_here)
         if part:
@@ -329,7 +360,7 @@ class _Writer:
             low, high, body = int(value[0]), self.high(node), list(value[2])
             if high == 0:
                 return ""
-            item = self._item(body, flags, capture=False)
+            item = self._item(body, flags, capture=False, cut=True)
             if len(body) == 1 and body[0][0] in _SINGLE:
                 most = (low if open_end else high) - 1
                 return item + _count(1, most) if most > 0 else ""
@@ -381,18 +412,20 @@ class _Writer:
         found = []
         for index, node in enumerate(nodes):
             op, value = node
-            before = self.full(nodes[:index], flags, capture=False)
+            before = self.full(nodes[:index], flags, capture=False, cut=True)
             if op in _REPEAT_SUFFIX and value[1] is ops.MAXREPEAT:
                 body = list(value[2])
                 alone = len(body) == 1 and body[0][0] in _SINGLE
-                full = self._item(body, flags, capture=False) + _count(self.high(node), self.high(node))
+                full = self._item(body, flags, capture=False, cut=True) + _count(self.high(node), self.high(node))
                 found.append((before + full, single(body[0], flags) if alone else r"\S"))
             elif op in {ops.ASSERT, ops.ASSERT_NOT}:
                 continue
             else:
                 inside = inner_flags(node, flags)
                 if op in _REPEAT_SUFFIX and self.high(node) > 1:
-                    before += self._item(list(value[2]), flags, capture=False) + _count(0, self.high(node) - 1)
+                    before += self._item(list(value[2]), flags, capture=False, cut=True) + _count(
+                        0, self.high(node) - 1
+                    )
                 for inner in children(node):
                     found += [
                         (before + f"(?:{_scoped(source, flags, inside)})", tail)
@@ -477,7 +510,7 @@ def _group_flags(nodes: list[Node], flags: int) -> dict[int, int]:
 
 
 def _texts(nodes: list[Node]) -> list[Node]:
-    """A sequence without its assertions: a back-reference repeats a text, not the conditions on it."""
+    """A sequence without its assertions and cuts: a back-reference repeats a text, not the way to it."""
     return [_text(node) for node in nodes if node[0] not in {ops.ASSERT, ops.ASSERT_NOT, ops.AT}]
 
 
@@ -488,8 +521,13 @@ def _text(node: Node) -> Node:
     if op is ops.SUBPATTERN:
         return op, (*value[:3], _texts(list(value[3])))
     if op in _REPEAT_SUFFIX:
-        return op, (value[0], value[1], _texts(list(value[2])))
-    return (op, _texts(list(value))) if op is ops.ATOMIC_GROUP else node
+        return ops.MAX_REPEAT, (value[0], value[1], _texts(list(value[2])))
+    return _group(_texts(list(value)), 0, 0) if op is ops.ATOMIC_GROUP else node
+
+
+def _refers(node: Node) -> bool:
+    """Whether a back-reference stands in a node: written as a pattern it may take more than it does."""
+    return node[0] is ops.GROUPREF or any(_refers(inner) for nodes in children(node) for inner in nodes)
 
 
 def single(node: Node, flags: int) -> str:

@@ -61,6 +61,7 @@ class _Part(NamedTuple):
 _Found = tuple[int, int, int, _Part, int, int]
 _TOKENS = re.compile(rf"[A-Za-z0-9_+/=.~%:-]{{{TOKEN_RUN}}}")
 _DIGITS = re.compile(rf"[0-9 .()/+\x80-\U0010ffff-]{{{DIGIT_RUN}}}")
+_LONG = 32  # held text longer than this is first asked whether its beginning is to be held on
 _NARROW = 8  # a way to begin with at most so many characters is looked for by its first character
 
 
@@ -96,30 +97,39 @@ class PatternFinder:
                 )
         self.behind = max((piece.behind for piece in pieces), default=1)
         self._pieces = pieces
-        self._held: tuple[_Patterns, dict[str, _Patterns], _Patterns] | None = None
+        self._held: tuple[_Starts, _Starts, _Starts] | None = None
         self._parts = sorted(parts, key=lambda part: part[:2])
         self._lengths = [part.shortest for part in self._parts]
 
-    def prepare(self) -> tuple[_Patterns, dict[str, _Patterns], _Patterns]:
-        """Compile what `hold` needs, which takes a moment, before the first piece of a text arrives."""
+    def prepare(self) -> tuple[_Starts, _Starts, _Starts]:
+        """Compile every expression, which takes a moment, before the first piece of a text arrives.
+
+        Returns:
+            Those of matches that stand in one line, those of others, and both together.
+        """
         if self._held is None:
-            self._held = _holds(self._pieces)
+            lines, texts = _holds(self._pieces, in_line=True), _holds(self._pieces, in_line=False)
+            chars = lines.narrow.keys() | texts.narrow.keys()
+            narrow = {char: (*lines.narrow.get(char, ()), *texts.narrow.get(char, ())) for char in chars}
+            both = _Starts((*lines.wide, *texts.wide), narrow, (*lines.beyond, *texts.beyond))
+            for piece in self._pieces:
+                _ = piece.find
+            self._held = lines, texts, both
         return self._held
 
     def hold(self, text: str, start: int) -> int:
         """The first position at or after `start` whose match could depend on text to come."""
         first = len(text)
-        wide, narrow, beyond = self._held or self.prepare()
-        for pattern in wide:
-            match = pattern.search(text, start)
-            if match is not None and match.start() < first:
-                first = match.start()
-        for position in range(start, first):
-            char = text[position]
-            for pattern in narrow.get(char, ()) if char < "\x80" else beyond:
-                if pattern.match(text, position) is not None:
-                    return position
-        return first
+        if start == first:
+            return first
+        lines, texts, all_starts = self._held or self.prepare()
+        if first - start > _LONG and all_starts.at(text, start):  # what was held before is mostly held again
+            return start
+        line = text.rfind("\n", start) + 1
+        if not line:
+            return all_starts.earliest(text, start, first)
+        first = texts.earliest(text, start, first)
+        return lines.earliest(text, line, first) if line < first else first
 
     def spans(self, text: str, start: int, stop: int) -> list[Span]:
         """The matches that begin in ``[start, stop)``, sorted by start and then longest first."""
@@ -154,8 +164,11 @@ class PatternFinder:
                 begin, end = match.span()
                 if begin >= stop:
                     break
-                if check is None or check(match[group]):
-                    found.append((begin, -end, order, part, *match.span(group)))
+                first, last = match.span(group)
+                if first < 0:  # an alternative without the group
+                    first, last = begin, end
+                if check is None or check(text[first:last]):
+                    found.append((begin, -end, order, part, first, last))
                     position = end
                 else:
                     position = begin + 1
@@ -177,16 +190,47 @@ _Sources = dict[int, dict[str, dict[str, None]]]  # by flags, by lead: holds in 
 _ASCII = (1 << 128) - 1
 
 
-def _holds(pieces: Iterable[Bounded]) -> tuple[_Patterns, dict[str, _Patterns], _Patterns]:
-    """Expressions that find where a match could still begin or grow.
+class _Starts(NamedTuple):
+    """Where a match could still begin or grow.
 
-    Returns:
-        Those to search for; by first character, those to try there; and those to try at any character beyond ASCII.
+    Attributes:
+        wide: Expressions to search for.
+        narrow: Expressions to try at a character.
+        beyond: Expressions to try at any character beyond ASCII.
     """
+
+    wide: _Patterns
+    narrow: dict[str, _Patterns]
+    beyond: _Patterns
+
+    def at(self, text: str, position: int) -> bool:
+        """Whether one could begin at `position`, by its first character."""
+        char = text[position]
+        patterns = self.narrow.get(char, ()) if char < "\x80" else self.beyond
+        return any(pattern.match(text, position) is not None for pattern in patterns)
+
+    def earliest(self, text: str, start: int, stop: int) -> int:
+        """The first position in ``[start, stop)`` at which one could begin; `stop` if there is none."""
+        for pattern in self.wide:
+            match = pattern.search(text, start)
+            if match is not None and match.start() < stop:
+                stop = match.start()
+        narrow, beyond = self.narrow, self.beyond
+        for position in range(start, stop):
+            char = text[position]
+            for pattern in narrow.get(char, ()) if char < "\x80" else beyond:
+                if pattern.match(text, position) is not None:
+                    return position
+        return stop
+
+
+def _holds(pieces: Iterable[Bounded], *, in_line: bool) -> _Starts:
     wide: _Sources = {}
     narrow: dict[int, _Sources] = {}
     for piece in pieces:
         for start in piece.starts:
+            if start.in_line is not in_line:
+                continue
             many = (start.first & _ASCII).bit_count() > _NARROW
             sources = wide if many else narrow.setdefault(start.first, {})
             sources.setdefault(piece.flags, {}).setdefault(start.lead, {})[start.hold] = None
@@ -196,7 +240,7 @@ def _holds(pieces: Iterable[Bounded]) -> tuple[_Patterns, dict[str, _Patterns], 
         chars = [chr(point) for point in range(128) if first >> point & 1]
         for char in [*chars, *([""] if first & ~_ASCII else [])]:
             table[char] = (*table.get(char, ()), *patterns)
-    return _compiled(wide), table, table.get("", ())
+    return _Starts(_compiled(wide), table, table.get("", ()))
 
 
 def _compiled(table: _Sources) -> _Patterns:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_guard.errors import ConfigError, GuardUnavailable
-from langchain_guard.patterns import compile_pattern
+from langchain_guard.patterns import compile_pattern, value_is_looked_at
 from langchain_guard.policy import Judged
 from langchain_guard.scrub.finder import PatternFinder, Search
 from langchain_guard.scrub.invisible import Cleaner
@@ -42,7 +42,7 @@ class ScrubRule:
     Args:
         name: Its kind: the label is ``[NAME]``, and `actions` name it. Letters, digits, ``_`` and ``-``.
         pattern: A regular expression in the syntax of `re`. If it has a group named ``value``, only that group is what is
-            replaced; the text around it must be there and stays.
+            replaced; the text around it must be there and stays. Where the group takes no part in a match, all of it is.
         check: Says of what was found whether it is one, such as a check digit; None for always.
         longest: Repetitions that ``*`` and ``+`` stand for at most; what goes on longer is removed too. It bounds what has
             to be held back while a text streams.
@@ -72,6 +72,11 @@ class ScrubRule:
         if self.check is not None and not callable(self.check):
             raise ConfigError(f"ScrubRule({self.name!r}).check must be a callable or None")
         compile_pattern(self.pattern, what=f"ScrubRule({self.name!r}).pattern", streamed=True, cap=self.longest)
+        if value_is_looked_at(self.pattern):
+            raise ConfigError(
+                f"ScrubRule({self.name!r}).pattern: the group 'value' must not stand in a look-ahead or look-behind, "
+                "because what is replaced must be part of the match"
+            )
 
 
 class Placeholders(Protocol):

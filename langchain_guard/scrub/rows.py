@@ -17,7 +17,7 @@ emphasis are no part of a word."""
 END = r"(?![A-Za-z0-9]|_[A-Za-z0-9])"
 """Nothing of a word follows; the ``_`` that ends an emphasis may."""
 
-DASH = r"(?![A-Za-z0-9-]|_[\w-])"
+DASH = r"(?![A-Za-z0-9-]|_[A-Za-z0-9-])"
 """As `END`, and no dash follows."""
 
 NUMBER_EDGE = EDGE + r"(?<![.-])"

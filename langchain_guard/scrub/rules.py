@@ -29,11 +29,11 @@ _BASE64 = "[A-Za-z0-9+/=]"
 # Between two lines of a key: a line end or its escape, with what ends a line of a program's string (`" +`) before it and
 # what begins a quoted or commented line (`> `) after it; or only white space. No part can be read in two ways.
 _NEWLINE = r"[ \t\"',;]{0,4}(?:(?<=[ \t\"'])\+ ?)?\\?(?:\r?\n|(?<=\\)n|(?<=\\)r\\n)"
-_PREFIX = r"(?:[ \t>#|*\"']|[+/](?=[ \t/\"'])|\r?\n|\\[nr]){0,16}"
+_PREFIX = r"(?:[ \t>#|*\"']|[+/](?=[ \t/\"'])|\r?\n|\\[nr]){0,16}+"
 _BREAK = rf"(?:{_NEWLINE}{_PREFIX}|[ \t]{{1,8}})"
 _PEM_BODY = (
-    rf"(?:{_BREAK}(?:{_BASE64}{{16,}}(?=[^A-Za-z0-9+/=]|(?![\s\S]))|[A-Za-z][A-Za-z-]{{2,30}}: (?:[^\n\\]|\\(?![nr])){{0,200}})"
-    rf"|{_NEWLINE}{_PREFIX}{_BASE64}{{1,15}}(?=\r?\n|[\"'`)\]}};\\]|-----|(?![\s\S]))){{0,1024}}"
+    rf"(?:{_BREAK}(?:{_BASE64}{{16,}}+|[A-Za-z][A-Za-z-]{{2,30}}: (?:[^\n\\]|\\(?![nr])){{0,200}})"
+    rf"|{_NEWLINE}{_PREFIX}{_BASE64}{{1,15}}+(?=\r?\n|[\"'`)\]}};\\]|-----|(?![\s\S]))){{0,1024}}+"
 )
 _CJK = "\u3000-\u303f\uff00-\uffef"  # punctuation of scripts that put no space after it
 
@@ -80,7 +80,8 @@ _OTHER_WORDS = (
 _BEFORE_OTHER = rf"(?<!(?<!\\)[A-Za-z])(?:{_OTHER_WORDS})(?:[\"'`]|\*{{2}})?\s{{0,2}}(?:[=:：]|(?:是|は|es|est|is|ist|è|é):?(?![A-Za-z]))\s{{0,2}}"
 # Programs and files that take a password after a space.
 _BEFORE_WORD = (
-    r"(?:(?<![\w-])(?i:--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|passphrase))|(?i:(?<!(?<!\\)[A-Za-z])(?:requirepass|masterauth|identified by|sshpass -p))"
+    rf"(?:{EDGE}(?<!-)"
+    r"(?i:--?(?:[a-z]{1,20}-){0,3}(?:password|passwd|passphrase))|(?i:(?<!(?<!\\)[A-Za-z])(?:requirepass|masterauth|identified by|sshpass -p))"
     r"|(?i:login\s{1,3}[^\s]{1,64}\s{1,8}password)|ENV [A-Z_]{0,40}(?:PASSWORD|PASSWD))\s{1,3}"
 )
 
@@ -295,7 +296,7 @@ CORE: tuple[Row, ...] = (
     Row(
         "email",
         rf"{EDGE}(?<![\u00c0-\u024f\u0370-\u052f])(?![nrt](?<=\\[nrt]))[{_L}0-9_](?:[{_L}0-9_.+'-]|%(?!40)){{0,63}}{_AT}(?:[{_L}0-9](?:[{_L}0-9-]{{0,61}}[{_L}0-9])?[.．。]){{1,8}}"
-        rf"(?:(?i:xn--)[A-Za-z0-9-]{{2,59}}|[{_L}]{{2,24}})(?![A-Za-z0-9@]|_\w|-\w|:[A-Za-z])",
+        rf"(?:(?i:xn--)[A-Za-z0-9-]{{2,59}}|[{_L}]{{2,24}})(?![A-Za-z0-9@]|_[A-Za-z0-9]|-\w|:[A-Za-z])",
         "RFC 5322 section 3.4.1, RFC 6531",
         group="pii",
         hits=(
@@ -357,7 +358,8 @@ CORE: tuple[Row, ...] = (
     ),
     Row(
         "us_ssn",
-        r"(?i:(?<!(?<!\\)[A-Za-z])(?:ssn|social security(?: number| no\.?| #)?|itin))[\s:#=\"'(]{0,4}(?:is\s)?(?P<value>\d{9})(?![\w-])",
+        r"(?i:(?<!(?<!\\)[A-Za-z])(?:ssn|social security(?: number| no\.?| #)?|itin))[\s:#=\"'(]{0,4}(?:is\s)?(?P<value>\d{9})"
+        + NUMBER_END,
         "ssa.gov/employer/randomization.html",
         check=lambda text: check.is_ssn(text) or (text[0] == "9" and check.is_itin(text)),
         group="pii",

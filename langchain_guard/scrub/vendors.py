@@ -26,7 +26,7 @@ def _row(
 
 def _named(kind: str, names: str, value: str, hit: str, source: str = GITLEAKS) -> Row:
     """A value without a form of its own, told by the vendor's name before it."""
-    pattern = rf"(?i:(?<!(?<!\\)[A-Za-z])(?:{names}))(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value})(?![\w-])"
+    pattern = rf"(?i:(?<!(?<!\\)[A-Za-z])(?:{names}))(?![a-z])[\w .-]{{0,24}}[\"']?\s{{0,3}}(?:=>|:=|=|:|,)\s{{0,3}}[\"'`]?(?P<value>{value}){DASH}"
     return Row(kind, pattern, source, check=is_generic_secret, hits=(hit,))
 
 
@@ -56,7 +56,12 @@ VENDORS: tuple[Row, ...] = (
         check=plausible,
         hits=("AWS_SESSION_TOKEN=" + fake(120),),
     ),
-    _row("aws_bedrock_key", r"ABSK[A-Za-z0-9+/]{109,269}={0,2}", "ABSK" + fake(112), end=r"(?![A-Za-z0-9+/=]|_\w)"),
+    _row(
+        "aws_bedrock_key",
+        r"ABSK[A-Za-z0-9+/]{109,269}={0,2}",
+        "ABSK" + fake(112),
+        end=r"(?![A-Za-z0-9+/=]|_[A-Za-z0-9])",
+    ),
     _row(
         "aws_bedrock_key",
         r"bedrock-api-key-YmVkcm9jay5hbWF6b25hd3MuY29t[A-Za-z0-9+/=]{0,2048}",
@@ -99,7 +104,7 @@ VENDORS: tuple[Row, ...] = (
         "aB18Q~" + fake(34),
         GITLEAKS,
         edge=EDGE + r"(?<![~.-])",
-        end=r"(?![A-Za-z0-9~-]|_\w)",
+        end=r"(?![A-Za-z0-9~-]|_[A-Za-z0-9])",
     ),
     Row(
         "azure_sas",
@@ -128,7 +133,7 @@ VENDORS: tuple[Row, ...] = (
         "flyio_token",
         r"(?:fo1_[\w-]{43}|fm[12][ar]?_[A-Za-z0-9+/]{100,800}={0,3})",
         "fo1_" + fake(43),
-        end=r"(?![A-Za-z0-9+/-]|_\w)",
+        end=r"(?![A-Za-z0-9+/-]|_[A-Za-z0-9])",
     ),
     _row("heroku_key", r"HRKU-AA[\w-]{58}", "HRKU-AA" + fake(58), end=DASH),
     _named("heroku_key", "heroku", UUID, "HEROKU_API_KEY=0fade1ca-fe2b-abe3-deed-4567890fade1"),
@@ -137,7 +142,7 @@ VENDORS: tuple[Row, ...] = (
         "planetscale_token",
         r"pscale_(?:tkn|oauth|pw)_[\w=.-]{32,64}",
         "pscale_tkn_" + fake(43),
-        end=r"(?![A-Za-z0-9=-]|_\w)",
+        end=r"(?![A-Za-z0-9=-]|_[A-Za-z0-9])",
     ),
     _row(
         "supabase_key",
@@ -172,7 +177,7 @@ VENDORS: tuple[Row, ...] = (
     ),
     Row(
         "vault_token",
-        r"(?<![.\w])s\.[A-Za-z0-9]{24}(?![\w-])",
+        EDGE + r"(?<!\.)s\.[A-Za-z0-9]{24}" + DASH,
         "developer.hashicorp.com/vault/docs/concepts/tokens",
         check=is_mixed,
         hits=("s." + fake(24),),
@@ -182,7 +187,7 @@ VENDORS: tuple[Row, ...] = (
         "terraform_token",
         r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}",
         fake(14) + ".atlasv1." + fake(64),
-        end=r"(?![A-Za-z0-9=-]|_\w)",
+        end=r"(?![A-Za-z0-9=-]|_[A-Za-z0-9])",
     ),
     _row("pulumi_token", r"pul-[0-9a-f]{40}", "pul-" + fake(40, HEX)),
     _row(
@@ -232,9 +237,9 @@ VENDORS: tuple[Row, ...] = (
         r"ATBB[A-Za-z0-9]{32}|ATCTT3xFfGN0[\w=-]{140,250}",
         "ATBB" + fake(32),
         "support.atlassian.com/bitbucket-cloud/docs/access-tokens",
-        end=r"(?![A-Za-z0-9=-]|_\w)",
+        end=r"(?![A-Za-z0-9=-]|_[A-Za-z0-9])",
     ),
-    _row("atlassian_token", r"ATATT3[\w=-]{150,250}", "ATATT3" + fake(186), end=r"(?![A-Za-z0-9=-]|_\w)"),
+    _row("atlassian_token", r"ATATT3[\w=-]{150,250}", "ATATT3" + fake(186), end=r"(?![A-Za-z0-9=-]|_[A-Za-z0-9])"),
     _row("npm_token", r"npm_[A-Za-z0-9]{36}", "npm_" + fake(36), "docs.npmjs.com/about-access-tokens"),
     _row(
         "npm_token",
@@ -530,7 +535,7 @@ VENDORS: tuple[Row, ...] = (
         "grafana_token",
         r"glsa_[A-Za-z0-9]{32}_[0-9A-Fa-f]{8}|glc_[A-Za-z0-9+/]{32,400}={0,3}|eyJrIjoi[A-Za-z0-9]{70,400}={0,3}",
         "glsa_" + fake(32) + "_0fade1ca",
-        end=r"(?![A-Za-z0-9+/=]|_\w)",
+        end=r"(?![A-Za-z0-9+/=]|_[A-Za-z0-9])",
     ),
     _row(
         "newrelic_key",
@@ -623,7 +628,8 @@ VENDORS: tuple[Row, ...] = (
     # What a system keeps of a password
     Row(
         "password_hash",
-        r"(?<![\w$])\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}|5\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}"
+        EDGE
+        + r"(?<!\$)\$(?:2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|1\$[./A-Za-z0-9]{1,8}\$[./A-Za-z0-9]{22}|5\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{43}"
         r"|6\$(?:rounds=\d{1,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}|argon2(?:id|i|d)\$v=\d{1,3}\$m=\d{1,9},t=\d{1,9},p=\d{1,9}\$[A-Za-z0-9+/]{8,88}\$[A-Za-z0-9+/]{16,172}"
         r"|y\$[./A-Za-z0-9]{1,20}\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43})",
         "crypt(5) of libxcrypt; RFC 9106 (Argon2)",

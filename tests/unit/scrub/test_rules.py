@@ -9,6 +9,7 @@ import pytest
 from langchain_guard import ConfigError, OutputScrubber
 from langchain_guard.patterns import compile_pattern
 from langchain_guard.scrub.finder import PatternFinder, Search
+from langchain_guard.scrub.rows import fake
 from langchain_guard.scrub.rules import KINDS, MASKED, ROWS, phone_rows
 
 IDS = [f"{number}-{row.kind}" for number, row in enumerate(ROWS)]
@@ -55,6 +56,68 @@ def test_what_a_row_must_find(row, around: str) -> None:
         assert text[found[0].start : found[0].end] in plain, "a prefilter or the bounded pattern changed the match"
 
 
+@pytest.mark.parametrize("around", ["_{}_", "__{}__", "a\\n{}\\nb", "a\\t{}\\tb", "a _{}_ b"])
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_emphasis_and_spelled_out_line_ends_hide_nothing(row, around: str) -> None:
+    r"""Markdown's ``_value_``, and ``\\n`` in a string that holds JSON or a log line."""
+    if row.group == "opt-in" or "PuTTY" in row.pattern:
+        pytest.skip("opt-in, or its lines go on to their end")
+    for hit in row.hits:
+        text = around.format(hit)
+        found = finder(row).spans(text, 0, len(text))
+        assert found, hit
+        first, last = min(span.first for span in found), max(span.last for span in found)
+        if "(?P<value>" not in row.pattern:
+            assert first <= text.index(hit), text
+            assert last >= text.index(hit) + len(hit.rstrip("=")), text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ip:2a00:1450:4001:81b::200e: ok", "ip:[IPV6]: ok"),
+        ("data:2a00:1450:4001:81b::200e", "data:[IPV6]"),
+        ("value:D4-F6-2F-02-49-8A", "value:[MAC]"),
+        ("mac:09:3a:8e:1c:00:91, next", "mac:[MAC], next"),
+        ("x fe:dc:ba:98:76:54:32 y", "x fe:dc:ba:98:76:54:32 y"),
+        ("std::dead::beef1", "std::dead::beef1"),
+        ("_bob@example.com_ or _x@example.com", "[EMAIL]_ or [EMAIL]"),
+        ("bob@xn--bcher-kva.xn--p1ai.", "[EMAIL]."),
+        ('{"a": "x\\nbob@example.com\\ny"}', '{"a": "x\\n[EMAIL]\\ny"}'),
+        ('"x\\nhttps://u:p4ss@example.com/\\n"', '"x\\n[URL_CREDENTIALS]"'),
+        ("5018-9841-6208", "[CREDIT_CARD]"),
+        ("3007.292408.7946", "[CREDIT_CARD]"),
+        ("T" + "B1aMCie1AbXAZhZAGJo6yU6Dm5h2RJKHJ", "[CRYPTO_WALLET]"),
+        ("XdnLtLb5pKnL19YGH6GBVdKDNTkVorHDgB", "[CRYPTO_WALLET]"),
+        ("XdnLtLb5pKnL19YGH6GBVdKDNTkVorHDgC", "XdnLtLb5pKnL19YGH6GBVdKDNTkVorHDgC"),
+        ("rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTh", "[CRYPTO_WALLET]"),
+        ("rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTi", "rHb9CJAWyB4rj91VRWn96DkukG4bwdtyTi"),
+        ("password: !vault |", "password: !vault |"),
+        ("user.password = hash_password(text1)", "user.password = hash_password(text1)"),
+        ("“password=fake1pass”", "“password=[PASSWORD]”"),
+        ("Driver={ODBC};Server=h;Uid=app;Pwd=fake-pass1;Encrypt=yes;", "[CONNECTION_STRING]"),
+    ],
+)
+def test_where_a_value_begins_and_ends(text: str, expected: str) -> None:
+    assert OutputScrubber().scrub(text) == expected
+
+
+@pytest.mark.parametrize("prefix", ["", "  ", "> ", "# ", "// ", '"', "| ", '+ "'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", '\\n" +\n', "\\n"])
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_private_key_in_any_dress(prefix: str, end: str, closed: bool) -> None:
+    """Quoted, commented, indented, in a program's string, escaped, with headers, cut off."""
+    lines = ["Proc-Type: 4,ENCRYPTED", "", *[fake(64, f"{n}abcdefGHIJ/{n}+kl")[:64] for n in range(12)], fake(21)]
+    head = "-----BEGIN RSA PRIVATE KEY-----"
+    tail = ["-----END RSA PRIVATE KEY-----"] if closed else []
+    text = "key: " + (end + prefix).join([head, *lines, *tail])
+    out = OutputScrubber(kinds=["private_key"]).scrub(text + "\n\nThat was it.")
+    assert out.startswith("key: [PRIVATE_KEY]")
+    assert out.endswith("That was it.")
+    assert "abcdefGHIJ" not in out
+    assert fake(21) not in out
+
+
 @pytest.mark.parametrize("row", [row for row in ROWS if row.misses], ids=lambda row: row.kind)
 def test_what_a_row_must_leave_alone(row) -> None:
     for miss in row.misses:
@@ -94,6 +157,8 @@ def test_national_forms_of_phone_numbers_need_a_region() -> None:
     assert OutputScrubber(region="GB").scrub("ring 020 7946 0958 now") == "ring [PHONE] now"
     assert OutputScrubber(region="GB").scrub("order 8347020 of 12.5") == "order 8347020 of 12.5"
     assert OutputScrubber(region="US").scrub("Phone: 78 651 450") == "Phone: [PHONE]"
+    assert OutputScrubber(region="DE").scrub("ring 030 1234567 now") == "ring [PHONE] now"
+    assert OutputScrubber(region="DE").scrub("row 30 1234567 now") == "row 30 1234567 now", "nobody dials it like this"
     with pytest.raises(ConfigError, match=r"region='XX' is unknown"):
         phone_rows("XX")
 
