@@ -1,4 +1,4 @@
-"""A text's tokens cut into overlapping windows, each with the prefix of its origin."""
+"""A text's tokens cut into overlapping windows of one length, each with the prefix of its origin."""
 
 from __future__ import annotations
 
@@ -8,20 +8,28 @@ PREFIX: Final = {False: "query:", True: "passage:"}
 """The prefixes that the pretraining used: ``query:`` a user's prompt, ``passage:`` a document."""
 
 SIZE: Final = 160
-"""Tokens of a window, ``<s>``, prefix and ``</s>`` included."""
+"""Most tokens of a window, ``<s>``, prefix and ``</s>`` included."""
 
-STRIDE: Final = 120
-"""Tokens from one window's begin to the next's: an order of up to 30 tokens is whole in one window."""
+OVERLAP: Final = 16
+"""Tokens that two neighbours have in common at least: of an order of up to 30, one of them has most."""
 
 
 def windows(ids: list[int], prefix: list[int], bos: int, eos: int) -> list[list[int]]:
     """Windows of token ids over the whole of *ids*; an empty text gives one window with the prefix alone."""
-    room = SIZE - len(prefix) - 2
-    starts = range(0, max(1, len(ids) - room + STRIDE), STRIDE) if len(ids) > room else (0,)
-    return [[bos, *prefix, *ids[start : start + room], eos] for start in starts]
+    places = _places(len(ids), SIZE - len(prefix) - 2)
+    return [[bos, *prefix, *ids[begin:end], eos] for begin, end in places]
 
 
 def span(window: int, tokens: int, prefix: int) -> tuple[int, int]:
     """First token and end of a window in a text of *tokens* tokens, its prefix having *prefix* tokens."""
-    begin = window * STRIDE
-    return begin, min(tokens, begin + SIZE - prefix - 2)
+    return _places(tokens, SIZE - prefix - 2)[window]
+
+
+def _places(tokens: int, room: int) -> list[tuple[int, int]]:
+    """Begin and end of as few windows as hold *tokens*, each as short as that allows: time goes with their sum."""
+    if tokens <= room:
+        return [(0, tokens)]
+    count = -((OVERLAP - tokens) // (room - OVERLAP))
+    length = -((-tokens - (count - 1) * OVERLAP) // count)
+    begins = [number * (tokens - length) // (count - 1) for number in range(count)]
+    return [(begin, begin + length) for begin in begins]

@@ -73,8 +73,8 @@ def test_the_order_in_a_long_document_is_found_and_placed(detector: EncoderDetec
     (finding,) = detector.find(text, "document")
     assert detector.score([text], "document")[0] >= 0.5
     assert finding.rule == "encoder"
-    assert finding.start <= len(before)
-    assert finding.end >= len(before) + len(order)
+    covered = min(finding.end, len(before) + len(order)) - max(finding.start, len(before))
+    assert covered > 0.8 * len(order)  # a window may end inside
     assert finding.end - finding.start < 1500
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_guard.injection.encoder.windows import SIZE, STRIDE, span, windows
+from langchain_guard.injection.encoder.windows import OVERLAP, SIZE, span, windows
 
 PREFIX = [7, 8]
 ROOM = SIZE - len(PREFIX) - 2
 
 
 @pytest.mark.parametrize(
-    ("tokens", "count"), [(0, 1), (1, 1), (ROOM, 1), (ROOM + 1, 2), (ROOM + STRIDE, 2), (ROOM + STRIDE + 1, 3)]
+    ("tokens", "count"),
+    [(0, 1), (1, 1), (ROOM, 1), (ROOM + 1, 2), (2 * ROOM - OVERLAP, 2), (2 * ROOM - OVERLAP + 1, 3)],
 )
 def test_number_of_windows(tokens: int, count: int) -> None:
     assert len(windows([5] * tokens, PREFIX, 0, 2)) == count
@@ -29,3 +32,11 @@ def test_windows_cover_the_text_and_fit(tokens: int) -> None:
         assert window[-1] == 2
         begin, end = span(number, tokens, len(PREFIX))
         assert window[3:-1] == list(range(100 + begin, 100 + end))
+
+
+@given(st.integers(ROOM + 1, 1500))
+def test_windows_are_alike_in_length_and_overlap(tokens: int) -> None:
+    places = [span(number, tokens, len(PREFIX)) for number in range(len(windows([5] * tokens, PREFIX, 0, 2)))]
+    assert len({end - begin for begin, end in places}) == 1
+    assert all(end - begin >= OVERLAP for (_, end), (begin, _) in itertools.pairwise(places))
+    assert places[-1][1] == tokens
