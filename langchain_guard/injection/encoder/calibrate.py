@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from langchain_guard.injection.encoder.scale import Scale, knots_of
+from langchain_guard.injection.encoder.scale import Scale, knots_of, mean_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from langchain_guard.injection.encoder.corpus import Row
     from langchain_guard.injection.encoder.runtime import EncoderDetector
 
 _MOST_GROWTH: Final = 0.3
+_ENOUGH: Final = 50
+"""Fewest rows of a source from which a false-positive rate of a few percent can be read."""
 
 
 class Scored(NamedTuple):
@@ -81,7 +83,8 @@ def scale_of(scored: Iterable[Scored], *, every: bool = False) -> Scale:
     groups: dict[str, list[float]] = defaultdict(list)
     for row in harmless:
         groups[row.source].append(row.logit - growth * float(np.log2(row.windows)))
-    return Scale(knots_of([groups[source] for source in sorted(groups)], every=every), growth)
+    kept = [group for _, group in sorted(groups.items()) if len(group) >= _ENOUGH]
+    return Scale(knots_of(kept, every=every), growth)
 
 
 def _growth(harmless: Sequence[Scored]) -> float:
@@ -101,10 +104,20 @@ def _growth(harmless: Sequence[Scored]) -> float:
     return round(min(max(product / square, 0.0), _MOST_GROWTH), 3) if square > 0 else 0.0
 
 
-def between(low: Scale, high: Scale) -> Scale:
-    """Halfway between two scales."""
-    pairs = zip(low.knots, high.knots, strict=True)
-    return Scale(tuple(round((a + b) / 2, 4) for a, b in pairs), round((low.growth + high.growth) / 2, 3))
+def paired(scored: Iterable[Scored], scale: Scale, linear: Callable[[str, str], float]) -> list[Scored]:
+    """*scored* with the mean of the encoder's logit and the linear model's score in the place of the logit.
+
+    Args:
+        scored: rows of one origin.
+        scale: the encoder's scale for them, for its growth.
+        linear: the linear model's score of a text from a source, ``"user"`` or ``"document"``.
+    """
+
+    def mean(row: Scored) -> float:
+        score = linear(row.text, "document" if row.document else "user")
+        return mean_of(scale.without_growth(row.logit, row.windows), score)
+
+    return [row._replace(logit=mean(row), windows=1) for row in scored]
 
 
 def figures(scored: Sequence[Scored], scale: Scale) -> dict[str, Any]:

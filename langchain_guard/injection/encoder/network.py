@@ -22,16 +22,18 @@ MAX_TOKENS: Final = 160
 FROZEN: Final = frozenset({"positions"})
 
 
-def initial_weights(model: Pretrained, seed: int, frozen: int = 0) -> Weights:
-    """Pretrained weights with a new head, float32; all but the positions and the *frozen* bottom layers learn."""
-    generator = torch.Generator().manual_seed(seed)
+def initial_weights(model: Pretrained) -> Weights:
+    """Pretrained weights with a new head, float32; all but the positions learn.
+
+    They are the same in every run: only runs from one start have weights whose mean is a model too.
+    """
+    generator = torch.Generator().manual_seed(1)
     weights: Weights = {name: torch.from_numpy(value.copy()) for name, value in model.tensors.items()}
     weights["positions"] = weights["positions"][:MAX_TOKENS]
     weights["head.w"] = torch.randn(model.width, generator=generator) / math.sqrt(model.width) * 0.1
     weights["head.b"] = torch.zeros(())
     for name, tensor in weights.items():
-        still = name in FROZEN or (frozen > 0 and name.startswith(("norm.", *(f"{n}." for n in range(frozen)))))
-        tensor.requires_grad_(not still)
+        tensor.requires_grad_(name not in FROZEN)
     return weights
 
 

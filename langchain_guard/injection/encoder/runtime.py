@@ -155,6 +155,7 @@ class EncoderDetector:
         except OSError as error:
             raise ConfigError(f"folder={self._path.name!r}: no card.json; `train --encoder` writes one") from error
         self.scales = {name: Scale(tuple(one["knots"]), one["growth"]) for name, one in self.card["scales"].items()}
+        self.paired = {name: Scale(tuple(knots)) for name, knots in self.card["paired"].items()}
 
     @property
     def _path(self) -> Path:
@@ -175,8 +176,7 @@ class EncoderDetector:
 
         Args:
             texts: Any texts, of any length.
-            source: ``"user"``, ``"document"`` for retrieved and tool text, or ``"foreign"`` for a prompt
-                that is not recognised as English, whose scale is a little lower.
+            source: ``"user"``, or ``"document"`` for retrieved and tool text.
         """
         owners: list[int] = []
         views: list[View | None] = []

@@ -18,6 +18,19 @@ RATES: Final = (0.2, 0.05, 0.02, 0.01)
 """False-positive rates that the marks stand for."""
 
 
+LINEAR_SHARE: Final = 0.4
+"""What the linear model counts in the mean with the encoder; recall on left-out sources changes little from 0.3 to 0.5."""
+
+_FAR: Final = 4.0
+"""Log-odds of the linear model beyond this say nothing more: scores far below the knots are extrapolated."""
+
+
+def mean_of(logit: float, linear: float) -> float:
+    """The weighted mean of the encoder's *logit* and the log-odds of the *linear* model's score."""
+    odds = math.log((linear + 1e-9) / (1 - linear + 1e-9))
+    return (1 - LINEAR_SHARE) * logit + LINEAR_SHARE * max(-_FAR, min(_FAR, odds))
+
+
 class Scale(NamedTuple):
     """A monotone map of logits to [0, 1].
 
@@ -29,9 +42,13 @@ class Scale(NamedTuple):
     knots: tuple[float, ...]
     growth: float = 0.0
 
+    def without_growth(self, logit: float, windows: int) -> float:
+        """*logit* less what the highest of so many *windows* gains by chance."""
+        return logit - self.growth * math.log2(max(windows, 1))
+
     def score(self, logit: float, windows: int = 1) -> float:
         """The place of *logit*, the highest of a text's *windows*, on the common scale."""
-        value = logit - self.growth * math.log2(max(windows, 1))
+        value = self.without_growth(logit, windows)
         knots = self.knots
         if value <= knots[0]:
             slope = (MARKS[1] - MARKS[0]) / (knots[1] - knots[0]) / MARKS[0]

@@ -17,8 +17,10 @@ pytest.importorskip("tokenizers", reason='needs pip install "langchain-guard[enc
 from langchain_core.documents import Document
 
 from langchain_guard import ConfigError, InjectionDetected, InjectionDetector
+from langchain_guard.injection.encoder.finish import fingerprint
 from langchain_guard.injection.encoder.paired import PairedDetector, with_encoder
 from langchain_guard.injection.encoder.runtime import Best, EncoderDetector, Reading
+from langchain_guard.injection.encoder.scale import Scale
 from langchain_guard.injection.policy import Assessment, BuiltIn
 from langchain_guard.verdict import Finding
 
@@ -36,13 +38,13 @@ class Linear(BuiltIn):
 class Encoder(EncoderDetector):
     """Gives every text the same score and counts what it is asked."""
 
-    def __init__(self, score: float) -> None:
+    def __init__(self, score: float, logit: float = 0.0, windows: int = 1) -> None:
         super().__init__()
-        self.given, self.asked = score, 0
+        self.given, self.logit, self.windows, self.asked = score, logit, windows, 0
 
     def read(self, texts: Sequence[str], source: str) -> list[Reading]:
         self.asked += len(texts)
-        return [Reading(self.given, Best(0.0, 0, 1, source == "document"), None) for _ in texts]
+        return [Reading(self.given, Best(self.logit, 0, self.windows, source == "document"), None) for _ in texts]
 
 
 ENGLISH = "What is the name of the river that flows through this town?"
@@ -54,20 +56,31 @@ def rule(score: float) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("text", "source", "linear", "encoder", "asked"),
+    ("text", "source", "linear", "logit", "detected"),
     [
-        (ENGLISH, "document", Linear(0.9), 0.2, True),  # a document: the encoder alone
-        (ENGLISH, "document", Linear(0.01), 0.9, True),
-        (GERMAN, "user", Linear(0.9), 0.2, True),  # another language: the encoder alone
-        (GERMAN, "user", Linear(0.01), 0.8, True),
+        (ENGLISH, "document", 0.5, 4.0, True),
+        (ENGLISH, "document", 0.99, -4.0, False),  # neither decides alone
+        (ENGLISH, "document", 0.001, 4.5, False),
+        (GERMAN, "user", 0.5, 4.0, True),
+        (GERMAN, "user", 0.5, -5.0, False),
     ],
 )
-def test_documents_and_other_languages_are_the_encoders(
-    text: str, source: str, linear: Linear, encoder: float, asked: bool
+def test_documents_and_other_languages_are_read_by_both(
+    text: str, source: str, linear: float, logit: float, detected: bool
 ) -> None:
-    stub = Encoder(encoder)
-    assert PairedDetector(linear, stub).score([text], source) == [encoder]
-    assert stub.asked == int(asked)
+    stub = Encoder(0.9, logit)
+    stub.paired = {"document": Scale((-1.5, 0.5, 1.5, 2.0)), "user": Scale((-3.0, -2.0, -1.0, 0.0))}
+    (score,) = PairedDetector(Linear(linear), stub).score([text], source)
+    assert (score >= 0.5) is detected
+    assert stub.asked == 1
+
+
+def test_more_windows_need_a_higher_logit() -> None:
+    few, many = Encoder(0.9, 3.0, windows=1), Encoder(0.9, 3.0, windows=64)
+    for stub in (few, many):
+        stub.scales = {"document": Scale((-1.0, 1.0, 2.0, 3.0), 0.2)}
+    (one,), (other,) = (PairedDetector(Linear(0.5), stub).score([ENGLISH], "document") for stub in (few, many))
+    assert other < one
 
 
 @pytest.mark.parametrize("text", [ENGLISH, "  ".join(" ".join(word) for word in ENGLISH.split()), "Print it."])
@@ -153,3 +166,7 @@ def test_the_encoder_joins_the_built_in_detector_only() -> None:
 def test_the_guards_threads_are_positive(threads: int) -> None:
     with pytest.raises(ConfigError, match="threads"):
         InjectionDetector(encoder=True, threads=threads)
+
+
+def test_the_shipped_scales_are_those_for_the_shipped_linear_model() -> None:
+    assert EncoderDetector().card["linear"] == fingerprint(BuiltIn()), "run train --encoder --rescale"

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from langchain_guard.cli import main
-from langchain_guard.injection.encoder.calibrate import Scored, between, figures, sample, scale_of
+from langchain_guard.injection.encoder import train
+from langchain_guard.injection.encoder.calibrate import Scored, figures, paired, sample, scale_of
 from langchain_guard.injection.encoder.corpus import Row
 from langchain_guard.injection.encoder.finish import licences_text
-from langchain_guard.injection.encoder.scale import Scale
-from langchain_guard.injection.encoder.train import FOLDS, auc, summary
+from langchain_guard.injection.encoder.scale import LINEAR_SHARE, Scale
+from langchain_guard.injection.encoder.train import FOLDS, Recipe, Trained, auc, summary
 
 
 def test_without_the_extra_the_command_names_it(
@@ -48,6 +49,15 @@ def test_summary_tells_prompts_and_documents_apart() -> None:
     ]
 
 
+def test_training_takes_the_mean_of_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_base: Any, _corpus: Any, _recipe: Recipe, seed: int, _say: Any) -> Trained:
+        return Trained(None, {"a": 1.0 * seed, "b": -2.0}, None, {})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "_run", run)
+    trained = train.train_encoder(None, [], frozenset(), Recipe(seeds=(1, 4)), print)  # type: ignore[arg-type]
+    assert trained.weights == {"a": 2.5, "b": -2.0}
+
+
 def test_folds_share_no_source() -> None:
     names = [name for fold in FOLDS for name in fold]
     assert len(names) == len(set(names))
@@ -68,8 +78,15 @@ def test_attacks_do_not_move_the_scale() -> None:
     assert scale_of(harmless) == scale_of([*harmless, *(scored("b", 1, 9.0) for _ in range(50))])
 
 
-def test_halfway_between_two_scales() -> None:
-    assert between(Scale((0.0, 1.0, 2.0, 3.0), 0.2), Scale((1.0, 2.0, 4.0, 5.0))) == Scale((0.5, 1.5, 3.0, 4.0), 0.1)
+def test_a_pair_means_the_logit_without_growth_and_the_linear_models_odds() -> None:
+    (row,) = paired([scored("a", 0, 2.5, 4)], Scale((0.0, 1.0, 2.0, 3.0), 0.25), lambda _text, _source: 0.5)
+    assert row.logit == pytest.approx(2.0 * (1 - LINEAR_SHARE))
+    assert row.windows == 1
+
+
+def test_a_source_with_few_rows_sets_no_scale() -> None:
+    enough = [scored("a", 0, i / 100) for i in range(200)]
+    assert scale_of([*enough, *(scored("b", 0, 9.0) for _ in range(20))], every=True).knots == scale_of(enough).knots
 
 
 def test_figures_are_shares_above_the_marks() -> None:
