@@ -21,12 +21,13 @@ from langchain_guard.values import PROVIDER_KEYS, copied, rewrite, rewrite_field
 from langchain_guard.verdict import Verdict, worst
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
     from langchain_guard.errors import Refused
     from langchain_guard.policy import TextPolicy
     from langchain_guard.run import Call
     from langchain_guard.streaming import Scanner
+    from langchain_guard.values import Segment, Visit
     from langchain_guard.verdict import Action, Finding
 
 _TEXT_FIELDS = frozenset({"text", "reasoning", "thinking", "refusal", "input", "reasoning_content"})
@@ -78,6 +79,7 @@ class TextFilter(ChunkFilter):
         self.keys: dict[tuple[str, Any], tuple[Any, str]] = {}
         self.ordinals: dict[Hashable, int] = {}
         self.others: list[BaseMessageChunk] = []
+        self.waiting: tuple[Any, list[str]] | None = None  # a snapshot, and its texts
         self.closed: list[Finding] = []
         self.action: Action = "allow"
         self.message_id: str | None = None
@@ -117,7 +119,7 @@ class TextFilter(ChunkFilter):
 
     def _findings(self) -> Iterator[Finding]:
         yield from self.closed
-        yield from self.whole.findings
+        yield from dict.fromkeys(self.whole.findings)  # a snapshot repeats those of the one before it
         for channel in self.channels.values():
             yield from placed(channel.scanner.findings, channel.where)
         for _, below in self.below.values():
@@ -126,6 +128,8 @@ class TextFilter(ChunkFilter):
     # -- kinds of chunks
 
     def _feed(self, chunk: Any) -> Iterator[Any]:
+        if isinstance(chunk, (str, AIMessageChunk, AddableDict)):
+            yield from self._settled()
         if isinstance(chunk, str):
             released = self._scan("", "", chunk, ()) if chunk else chunk
             if released or not chunk:
@@ -137,12 +141,61 @@ class TextFilter(ChunkFilter):
         elif isinstance(chunk, BaseMessageChunk):
             self.others.append(chunk)  # nobody streams what is no answer: it is judged whole
         else:
-            yield from self._judged(chunk)
+            yield from self._snapshot(chunk)
 
-    def _judged(self, value: Any) -> Iterator[Any]:
-        judged = rewrite(value, self.whole.visit, lenient=self.guard.on_unreadable == "pass", path=self.path)
-        if self.whole.action != "block":
+    def _snapshot(self, value: Any) -> Iterator[Any]:
+        """A value that may be replaced by a longer one of itself, as parsers of JSON and of tool calls stream them.
+
+        It waits for the next value if one of its texts ends where something might begin; what has grown in the next one
+        is shown as far as it is decided.
+        """
+        texts: list[str] = []
+        decided = True
+
+        def look(segment: Segment) -> str:
+            nonlocal decided
+            texts.append(segment.text)
+            decided = decided and self._begun(segment) == segment.text
+            return segment.text
+
+        self._rewritten(value, look)
+        yield from self._settled(texts)
+        if decided:
+            yield value
+        else:
+            self.waiting = value, texts
+
+    def _settled(self, following: Sequence[str] = ()) -> Iterator[Any]:
+        """The snapshot that waits, given the texts of the next one; without a next one all of it is judged."""
+        if self.waiting is None:
+            return
+        (value, texts), self.waiting = self.waiting, None
+        later = iter([*following, *texts[len(following) :]])
+
+        def visit(segment: Segment) -> str:
+            text = next(later)
+            grows = len(text) > len(segment.text) and text.startswith(segment.text)
+            return self._begun(segment, keep=True) if grows else self.whole.visit(segment)
+
+        yield from self._judged(value, visit)
+
+    def _begun(self, segment: Segment, *, keep: bool = False) -> str:
+        """What may be shown of a text that may go on."""
+        scanner: Any = self.policy.scanner(segment.role)
+        shown: str = scanner.feed(segment.text)
+        if keep:
+            self.action = worst((self.action, scanner.action))
+            if scanner.action == "block":
+                self.closed += placed(scanner.findings, segment.path)
+        return shown
+
+    def _judged(self, value: Any, visit: Visit) -> Iterator[Any]:
+        judged = self._rewritten(value, visit)
+        if "block" not in (self.action, self.whole.action):
             yield judged
+
+    def _rewritten(self, value: Any, visit: Visit) -> Any:
+        return rewrite(value, visit, lenient=self.guard.on_unreadable == "pass", path=self.path)
 
     def _keys(self, chunk: AddableDict) -> Iterator[Any]:
         """A dict that streams: each key is a stream of its own."""
@@ -315,8 +368,9 @@ class TextFilter(ChunkFilter):
 
     def _drain(self) -> Iterator[Any]:
         """What is held, channel by channel."""
+        yield from self._settled()
         if self.others:
-            yield from self._judged(added(self.others))
+            yield from self._judged(added(self.others), self.whole.visit)
             self.others = []
         for key in list(self.channels):
             held = self._close(key)

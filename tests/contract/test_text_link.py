@@ -13,18 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, HumanMessageChunk, SystemMessage
+from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import AddableDict, RunnableGenerator, RunnableLambda, RunnablePassthrough
+from pydantic import BaseModel
 from small_guards import Redact
 from subjects import OUTPUT, named
 from test_link import Listener, Source, acollect, total
 
 from langchain_guard import GuardUnavailable, OutputBlocked, Refused, collect_verdicts
-from langchain_guard.testing import ScriptedChatModel
+from langchain_guard.testing import Reply, ScriptedChatModel
 from langchain_guard.values import read
 
 every = pytest.mark.parametrize("subject", OUTPUT, ids=named)
 blocking = pytest.mark.parametrize("subject", [s for s in OUTPUT if s.does == "block"], ids=named)
 redacting = pytest.mark.parametrize("subject", [s for s in OUTPUT if s.does == "redact"], ids=named)
+
+
+class Note(BaseModel):
+    text: str
 
 
 def outcome(work: Any) -> Any:
@@ -285,6 +291,61 @@ def test_streamed_dicts_are_guarded_key_by_key(subject):
         assert subject.does == "block"
     assert subject.raw not in repr(total(got))
     assert len(got) >= 2
+
+
+def as_it_grows(text: str) -> list[str]:
+    return [text[:length] for length in range(1, len(text) + 1)]
+
+
+@every
+@pytest.mark.parametrize(
+    ("made", "text_of"),
+    [
+        (lambda text: {"n": 1, "to": text}, lambda value: value["to"]),
+        (lambda text: [{"type": "t", "args": {"to": text}}], lambda value: value[0]["args"]["to"]),
+        (lambda text: Note(text=text), lambda value: value.text),
+        (lambda text: AddableDict(a=(text,)), lambda value: value["a"][0]),
+    ],
+    ids=["dict", "tool calls", "pydantic", "below a key"],
+)
+def test_a_value_that_grows_is_shown_as_far_as_it_is_decided(subject, made, text_of):
+    """Parsers of JSON and of tool calls stream each value again with a little more of its text."""
+    guard, text = subject.make(), f"see {subject.bad} ok"
+    wanted = outcome(lambda: guard.invoke(text))
+    shown = []
+
+    def read_on() -> None:
+        for value in guard.transform(made(part) for part in as_it_grows(text)):
+            shown.append(text_of(value))
+
+    assert outcome(read_on) == (wanted if subject.does == "block" else None)
+    if subject.does == "block":
+        assert all("see ".startswith(part) for part in shown)
+    else:
+        assert shown[-1] == wanted
+        assert all(wanted.startswith(part) for part in shown)
+        assert len(shown) == len(text)
+
+
+@every
+def test_values_that_do_not_grow_are_each_judged_whole(subject):
+    values = [{"q": "ends with S"}, {"q": "another"}, "a text. ", {"q": "S"}, 7, None, {"q": "S"}]
+    assert list(subject.make().transform(iter(values))) == values
+
+
+@every
+def test_parsed_json_streams_guarded(subject):
+    guard, text = subject.make(), json.dumps({"to": f"a {subject.bad} b", "n": 1})
+    chain = ScriptedChatModel(Reply.every(2, text)) | JsonOutputParser() | guard
+    shown: list[Any] = []
+    result = outcome(lambda: shown.extend(chain.stream("x")))
+    later = outcome(lambda: asyncio.run(acollect(chain.astream("x"))))
+    if subject.does == "block":
+        assert (result, later) == (OutputBlocked, OutputBlocked)
+    else:
+        assert shown[-1] == guard.invoke(json.loads(text))
+        assert later == shown
+        assert all(shown[-1]["to"].startswith(value.get("to", "")) for value in shown)
 
 
 @redacting
