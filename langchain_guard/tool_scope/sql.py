@@ -15,6 +15,7 @@ import functools
 import logging
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -259,14 +260,27 @@ class Query:
                 tree = tree.this
             Names(self.sqlglot.exp, self.scope, self._view).resolve(tree)
             self._limit(tree)
-            raised = self.sqlglot.errors.ErrorLevel.RAISE
-            return str(tree.sql(dialect=self.scope.dialect, comments=False, unsupported_level=raised))
+            return self._written(tree)
         except RecursionError:
             refuse("is nested too deeply")
         except self.sqlglot.errors.SqlglotError:
             refuse("cannot be written in this dialect")
         finally:
             _CHECKING.reset(checking)
+
+    def _written(self, tree: Expression) -> str:
+        """The text of the tree, which has to mean the tree when it is read again: the generator could have a flaw."""
+        raised, dialect = self.sqlglot.errors.ErrorLevel.RAISE, self.scope.dialect
+        text = str(tree.sql(dialect=dialect, comments=False, unsupported_level=raised))
+        if self._reads(self.sqlglot.parse_one(text, dialect=dialect)) != self._reads(tree):
+            refuse("cannot be written in this dialect")
+        return text
+
+    def _reads(self, tree: Expression) -> Counter[tuple[str, str]]:
+        """Which tables, queries and functions without a class a tree has, and how often."""
+        exp = self.sqlglot.exp
+        found = tree.find_all(exp.Table, exp.Query, exp.Anonymous)
+        return Counter((type(node).__name__, node.name.lower()) for node in found)
 
     def _parsed(self, text: str) -> Expression:
         """The only statement of the text."""

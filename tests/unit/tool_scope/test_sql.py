@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import logging
 import pickle
+import re
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
@@ -147,6 +148,22 @@ def test_a_folded_cte_does_not_open_a_table(tmp_path: Path) -> None:
         _, runs = SCOPES["sqlite"].check(FOLDED[1][1])
         assert desks.execute(runs).fetchall() == [(1,)]
     desks.close()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        (
+            "postgres",
+            "SELECT date_part('day FROM created_at), (SELECT name FROM staff), date(id', created_at) FROM orders",
+        ),
+        ("mysql", "SELECT TIMESTAMPDIFF(`day, 1, 2), LOAD_FILE('/x'), ABS(1`, created_at, NOW()) FROM orders"),
+    ],
+)
+def test_what_is_written_is_read_back(dialect: str, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second wall: were such a keyword let through, the text would still be seen to hold more than the tree."""
+    monkeypatch.setattr("langchain_guard.tool_scope.sql._KEYWORDS", re.compile(".*", re.DOTALL))
+    assert SCOPES[dialect].check(sql)[0].blocked
 
 
 def test_rows_are_bounded_and_a_smaller_limit_stays(database: sqlite3.Connection) -> None:
