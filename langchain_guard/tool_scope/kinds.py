@@ -110,7 +110,11 @@ class Between(Arg):
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, Decimal):
+        return value.is_finite()  # math.isfinite raises for a signalling NaN
+    if isinstance(value, float):
+        return math.isfinite(value)  # and for an int beyond the floats
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
