@@ -330,7 +330,8 @@ def _judge_of(policy: Any) -> Callable[[str, str], tuple[float, bool]]:
             return risk, risk >= BALANCED
 
         return by_call
-    raise ConfigError(f"evaluate: a {type(policy).__name__} is no guard, no detector and no callable (text) -> float")
+    kind = type(policy).__name__
+    raise ConfigError(f"evaluate(policy=...) must be a guard, a detector or a callable (text) -> float, not {kind}")
 
 
 # --- command line ------------------------------------------------------------------------------------------------

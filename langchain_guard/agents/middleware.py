@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired, cast
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ExtendedModelResponse, ModelResponse, hook_config
@@ -104,6 +105,13 @@ class GuardMiddleware(AgentMiddleware[GuardState, Any, Any]):
             raise ConfigError(
                 f"GuardMiddleware(reply=...) must be a str or a function of the Refused, not {type(reply).__name__}"
             )
+        places = {
+            "apply_to_input": apply_to_input,
+            "apply_to_output": apply_to_output,
+            "apply_to_tool_results": apply_to_tool_results,
+        }
+        if wrong := next((place for place, on in places.items() if not isinstance(on, bool)), None):
+            raise ConfigError(f"GuardMiddleware({wrong}={places[wrong]!r}): must be True or False")
         self.exit_behavior, self.reply = exit_behavior, reply
         self.apply_to_input, self.apply_to_output = apply_to_input, apply_to_output
         self.apply_to_tool_results = apply_to_tool_results
@@ -363,7 +371,7 @@ def _emptied(message: BaseMessage, guard: str) -> BaseMessage:
 
 
 def _checked_guards(guards: Any) -> list[Guard]:
-    if isinstance(guards, Guard):
+    if isinstance(guards, Guard) or not isinstance(guards, Iterable):
         raise ConfigError("GuardMiddleware(guards=...) must be a list of guards: GuardMiddleware([guard])")
     checked = []
     for guard in guards:
@@ -382,6 +390,8 @@ def _checked_guards(guards: Any) -> list[Guard]:
 
 def _checked_limits(limits: Any) -> RunLimits:
     known = ", ".join(RunLimits.__annotations__)
+    if limits is not None and not isinstance(limits, Mapping):
+        raise ConfigError(f"GuardMiddleware(per_run=...) must be a dict of {known}, not {type(limits).__name__}")
     for measure, amount in dict(limits or {}).items():
         if measure not in RunLimits.__annotations__:
             raise ConfigError(f"GuardMiddleware(per_run={{{measure!r}: ...}}): must be one of {known}")

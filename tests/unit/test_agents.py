@@ -107,6 +107,7 @@ def refused(message: Any) -> bool:
     ("wrong", "says"),
     [
         (lambda: GuardMiddleware(Redact()), r"must be a list of guards"),
+        (lambda: GuardMiddleware(7), r"must be a list of guards"),
         (lambda: GuardMiddleware(["scrub"]), r"must hold guards, not str"),
         (lambda: GuardMiddleware([ToolScope({})]), r"tools=scope_tools\(tools, scope\)"),
         (lambda: GuardMiddleware([RateLimiter("1k tokens/day")]), r"limiter\.wrap\(model\)"),
@@ -114,6 +115,8 @@ def refused(message: Any) -> bool:
         (lambda: GuardMiddleware(per_run={"calls": 3}), r"one of model_calls, tool_calls, tokens"),
         (lambda: GuardMiddleware(per_run={"tokens": 0}), r"a whole number from 1 on"),
         (lambda: GuardMiddleware(per_run={"tokens": True}), r"a whole number from 1 on"),
+        (lambda: GuardMiddleware(per_run=7), r"must be a dict of model_calls, tool_calls, tokens, not int"),
+        (lambda: GuardMiddleware(apply_to_output="no"), r"apply_to_output='no'\): must be True or False"),
         (lambda: GuardMiddleware(exit_behavior="stop"), r"'error', 'end' or 'continue'"),
         (lambda: GuardMiddleware(reply=3), r"a str or a function of the Refused, not int"),
     ],
