@@ -76,7 +76,7 @@ def test_guards_detectors_and_callables():
         False,
     ]
     assert [r.score for r in evaluate(_Detector(), ROWS).rows] == [0.1, 0.1, 0.1, 0.1, 0.9, 0.9]
-    with pytest.raises(ConfigError, match="a guard, a detector or a callable .*, not int"):
+    with pytest.raises(ConfigError, match=r"a guard, a detector or a callable .*, not int"):
         evaluate(3, ROWS)
     with pytest.raises(ConfigError):
         evaluate(float, [{"text": "0.1", "label": 2}])
