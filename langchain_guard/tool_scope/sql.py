@@ -12,14 +12,11 @@ It does not bound the work that a query makes; a time limit of the database does
 from __future__ import annotations
 
 import functools
-import logging
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
@@ -35,21 +32,16 @@ from langchain_guard.tool_scope.sql_tables import (
     NODES,
     TYPES,
 )
+from langchain_guard.tool_scope.sql_text import CHECKING, load_sqlglot, parsed, refuse
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expression, Literal, Select
 
     from langchain_guard.identity import Identity
 
-MAX_CHARS = 10_000
-MAX_TOKENS = 4_000
-MAX_DEPTH = 40
 MAX_TABLES = 16
-"""Bounds of a query: code points, tokens, nested parentheses, tables. They bound the time that the check takes."""
+"""Most tables that a query may name; the bounds of its text are in `sql_text`."""
 
-_BLANKS = frozenset(" \t\n\r")
-_NO_BLANKS = dict.fromkeys(map(ord, _BLANKS))
-_ODD = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"})
 _KEYWORDS = re.compile(r"|[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_]+)*")
 _BARE = re.compile(r"[^\W\d][\w$]*")
 _IDENTIFIER = re.compile(r"[^\"'`\\\[\];\x00-\x1f]{1,64}")
@@ -89,7 +81,7 @@ class Sql(Arg):
     def __post_init__(self) -> None:
         if self.dialect not in DIALECTS:
             raise ConfigError(f"Arg.sql(dialect={self.dialect!r}) must be one of {', '.join(map(repr, DIALECTS))}")
-        _sqlglot()
+        load_sqlglot()
         if not isinstance(self.tables, Mapping) or not self.tables:
             raise ConfigError("Arg.sql(tables=...) must map table names to lists of columns")
         tables = {table: _columns(table, columns) for table, columns in self.tables.items()}
@@ -169,29 +161,6 @@ class Sql(Arg):
         return {"sql": out}
 
 
-def _sqlglot() -> Any:
-    try:
-        import sqlglot  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError:
-        raise ConfigError('Arg.sql needs sqlglot: pip install "langchain-guard[sql]"') from None
-    logging.getLogger("sqlglot").addFilter(_WITHOUT_QUERIES)  # adding it twice changes nothing
-    return sqlglot
-
-
-_CHECKING: ContextVar[bool] = ContextVar("langchain_guard_checking_sql", default=False)
-
-
-class _WithoutQueries(logging.Filter):
-    """Drops what sqlglot logs while a query is checked: the text of statements that it does not know."""
-
-    @override
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not _CHECKING.get()
-
-
-_WITHOUT_QUERIES = _WithoutQueries()
-
-
 def _columns(table: Any, columns: Any) -> tuple[str, ...]:
     if not isinstance(table, str) or not all(map(_IDENTIFIER.fullmatch, table.split("."))) or table.count(".") > 1:
         raise ConfigError(f"Arg.sql(tables=...): {table!r} must be a table's name, or 'schema.table'")
@@ -214,7 +183,7 @@ def _parsed_filter(condition: str, dialect: str) -> Expression:
     Raises:
         ConfigError: It does not parse, or uses a placeholder that nobody fills.
     """
-    sqlglot = _sqlglot()
+    sqlglot = load_sqlglot()
     # dialects spell placeholders differently, so they go in as strings that no filter holds
     text = _PLACES.sub(lambda found: found[0] if found[1] is None else f"'{_MARK}{found[1]}'", condition)
     try:
@@ -233,16 +202,11 @@ def _placeholder(literal: Literal) -> str | None:
     return str(literal.this)[len(_MARK) :] if literal.is_string and str(literal.this).startswith(_MARK) else None
 
 
-def refuse(reason: str) -> NoReturn:
-    """Refuse a query, in words that may go to the model."""
-    raise Violation("sql", reason)
-
-
 class Query:
     """One query on its way through the check."""
 
     def __init__(self, scope: Sql, who: Identity) -> None:
-        self.sqlglot = _sqlglot()
+        self.sqlglot = load_sqlglot()
         self.scope, self.who = scope, who
         self.functions = FUNCTIONS | FUNCTIONS_OF[scope.dialect]
 
@@ -252,21 +216,25 @@ class Query:
         Raises:
             Violation: The query is out of scope.
         """
-        checking = _CHECKING.set(True)
+        checking = CHECKING.set(True)
         try:
-            tree = self._parsed(text)
+            tree = parsed(text, self.scope.dialect)
             self._allowed(tree)
             while isinstance(tree, self.sqlglot.exp.Subquery):
                 tree = tree.this
-            Names(self.sqlglot.exp, self.scope, self._view).resolve(tree)
+            Names(self.sqlglot.exp, self.scope.dialect, self.scope.tables, self._view).resolve(tree)
             self._limit(tree)
             return self._written(tree)
         except RecursionError:
             refuse("is nested too deeply")
         except self.sqlglot.errors.SqlglotError:
             refuse("cannot be written in this dialect")
+        except Violation:
+            raise
+        except Exception:  # noqa: BLE001  # sqlglot's trees can lack parts that a query has to have
+            refuse("is not understood")
         finally:
-            _CHECKING.reset(checking)
+            CHECKING.reset(checking)
 
     def _written(self, tree: Expression) -> str:
         """The text of the tree, which has to mean the tree when it is read again: the generator could have a flaw."""
@@ -281,35 +249,6 @@ class Query:
         exp = self.sqlglot.exp
         found = tree.find_all(exp.Table, exp.Query, exp.Anonymous)
         return Counter((type(node).__name__, node.name.lower()) for node in found)
-
-    def _parsed(self, text: str) -> Expression:
-        """The only statement of the text."""
-        errors = self.sqlglot.errors
-        if len(text) > MAX_CHARS:
-            refuse("is too long")
-        printable = text.isascii() and text.translate(_NO_BLANKS).isprintable()
-        if not printable and any(char not in _BLANKS and unicodedata.category(char) in _ODD for char in text):
-            refuse("holds a control character or an unusual space")
-        dialect = self.sqlglot.Dialect.get_or_raise(self.scope.dialect)
-        try:
-            tokens = dialect.tokenize(text)
-            _bounded(tokens, self.sqlglot.TokenType)
-            if self.scope.dialect == "mysql":
-                _plain_mysql(text, tokens)
-            _one_query(tokens, self.sqlglot.TokenType)
-            trees = dialect.parser(error_level=errors.ErrorLevel.RAISE).parse(tokens, text)
-        except Violation:
-            raise
-        except Exception:  # noqa: BLE001  # a parser that fails in a way of its own has not understood the text either
-            refuse("does not parse")
-        exp = self.sqlglot.exp
-        trees = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
-        if len(trees) != 1:
-            refuse("must be one statement")
-        if not isinstance(trees[0], (exp.Select, exp.SetOperation, exp.Subquery)):
-            refuse("must be a SELECT")
-        parsed: Expression = trees[0]
-        return parsed
 
     def _allowed(self, tree: Expression) -> None:
         """Every node is on a list, and so is everything it holds."""
@@ -423,51 +362,8 @@ class Query:
         return made
 
 
-def _bounded(tokens: list[Any], kinds: Any) -> None:
-    """Refuse what would keep the parser busy, and comments that a server may run."""
-    if len(tokens) > MAX_TOKENS:
-        refuse("is too long")
-    depth = 0
-    for token in tokens:
-        if token.token_type == kinds.L_PAREN:
-            depth += 1
-            if depth > MAX_DEPTH:
-                refuse("is nested too deeply")
-        elif token.token_type == kinds.R_PAREN:
-            depth -= 1
-        # MySQL and MariaDB run /*! ... */ and /*M! ... */, and take orders from /*+ ... */
-        if any(comment.lstrip().startswith(("!", "M!", "+")) for comment in token.comments):
-            refuse("has a comment that a server may run")
-
-
 def _only_keywords(node: Any) -> None:
     """Refuse text that would be written as it stands: sqlglot makes units of dates out of strings and quoted names."""
     for value in node.args.values():
         if isinstance(value, str) and not _KEYWORDS.fullmatch(value):
             refuse("has an unusual keyword in it")
-
-
-def _plain_mysql(text: str, tokens: list[Any]) -> None:
-    """Refuse what MySQL reads in another way than its settings, or other parsers, make it seem."""
-    end = 0
-    for token in tokens:
-        # whether a backslash escapes what follows is a setting of the server
-        if "\\" in text[token.start : token.end + 1]:
-            refuse("has a backslash in it")
-        # two dashes begin a comment only if a blank follows: https://dev.mysql.com/doc/refman/8.4/en/ansi-diff-comments.html
-        if re.search(r"--\S", text[end : token.start]):
-            refuse("has a comment of an unusual form")
-        end = token.end + 1
-    if re.search(r"--\S", text[end:]):
-        refuse("has a comment of an unusual form")
-
-
-def _one_query(tokens: list[Any], kinds: Any) -> None:
-    """Refuse a second statement, and one that cannot be a query."""
-    kept = [token.token_type for token in tokens]
-    while kept and kept[-1] == kinds.SEMICOLON:
-        kept.pop()
-    if kinds.SEMICOLON in kept:
-        refuse("must be one statement")
-    if not kept or kept[0] not in (kinds.SELECT, kinds.WITH, kinds.L_PAREN):
-        refuse("must be a SELECT")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from langchain_guard.tool_scope.arg import Violation
+from langchain_guard.tool_scope.sql_text import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlglot import exp
 
-    from langchain_guard.tool_scope.sql import Sql
 
 Outputs = tuple[str | None, ...]
 """The names of a query's result columns; None for one without a name."""
@@ -37,17 +36,20 @@ class Names:
 
     Args:
         exp: The module ``sqlglot.exp``.
-        scope: The SQL scope.
+        dialect: The dialect of the query.
+        tables: The columns in scope, by table.
         view: Makes the subquery that stands in for a table.
     """
 
-    def __init__(self, exp: Any, scope: Sql, view: Callable[[str], exp.Select]) -> None:
+    def __init__(
+        self, exp: Any, dialect: str, tables: Mapping[str, Sequence[str]], view: Callable[[str], exp.Select]
+    ) -> None:
         self.exp, self.view = exp, view
         self.seen: set[int] = set()
-        self.folds = scope.dialect != "postgres"
-        self.tables = {self._key(table.rpartition(".")[2]): table for table in scope.tables}
-        self.columns = {table: tuple(map(self._key, columns)) for table, columns in scope.tables.items()}
-        self.spelled = {table: tuple(columns) for table, columns in scope.tables.items()}
+        self.folds = dialect != "postgres"
+        self.tables = {self._key(table.rpartition(".")[2]): table for table in tables}
+        self.columns = {table: tuple(map(self._key, columns)) for table, columns in tables.items()}
+        self.spelled = {table: tuple(columns) for table, columns in tables.items()}
 
     def resolve(self, query: exp.Expression) -> None:
         """Resolve every name of a query.
@@ -58,7 +60,7 @@ class Names:
         names = list(query.find_all(self.exp.Table, self.exp.Column))
         self._query(query, {}, None)
         if any(id(node) not in self.seen for node in names):  # a place that this class does not know
-            _refuse("has a name in an unusual place")
+            refuse("has a name in an unusual place")
 
     def _key(self, name: str) -> str:
         return name.lower() if self.folds else name
@@ -75,7 +77,7 @@ class Names:
         for cte in self._with(query):
             name = self._name(cte.args["alias"].this)
             if name in self.tables or name in known:
-                _refuse("gives a name twice")
+                refuse("gives a name twice")
             outputs = self._renamed(self._query(cte.this, known, outer), cte.args["alias"])
             known[name] = Shared(outputs, cte.args["alias"].this)
         if isinstance(query, self.exp.SetOperation):
@@ -95,7 +97,7 @@ class Names:
         """Outputs under the names of a column list, as in ``AS t(a, b)``."""
         names = tuple(self._name(column) for column in alias.args.get("columns") or ())
         if len(names) > len(outputs):
-            _refuse("names more columns than there are")
+            refuse("names more columns than there are")
         return (*names, *outputs[len(names) :])
 
     def _select(self, select: Any, ctes: Mapping[str, Shared], outer: Frame | None) -> Outputs:
@@ -133,14 +135,14 @@ class Names:
         if isinstance(source, exp.Subquery):
             if alias is None or alias.this is None:
                 if not self.folds:
-                    _refuse("has a subquery without a name")
+                    refuse("has a subquery without a name")
                 name = f"\0{len(frame.sources)}"  # SQLite needs no name; nothing can refer to it
             else:
                 name = self._name(alias.this)
             outputs = self._query(source.this, ctes, frame.outer)
         elif isinstance(source, exp.Lateral) and isinstance(source.this, exp.Subquery):
             if alias is None or alias.this is None:
-                _refuse("has a subquery without a name")
+                refuse("has a subquery without a name")
             name = self._name(alias.this)
             outputs = self._query(source.this, ctes, frame)  # it sees the items of FROM before it
         elif isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
@@ -149,9 +151,9 @@ class Names:
             name = self._name(alias.this) if alias is not None else called
             outputs = self._table(source, called, ctes)
         else:
-            _refuse("reads from something that is no table")
+            refuse("reads from something that is no table")
         if name in frame.sources:
-            _refuse("gives a name twice")
+            refuse("gives a name twice")
         frame.sources[name] = self._renamed(outputs, alias) if alias is not None else outputs
         return name
 
@@ -165,7 +167,7 @@ class Names:
             return shared.outputs
         table = self.tables.get(called)
         if table is None:
-            _refuse("reads a table that is not allowed")
+            refuse("reads a table that is not allowed")
         source.replace(self.exp.Subquery(this=self.view(table), alias=alias))
         return self.columns[table]
 
@@ -184,12 +186,12 @@ class Names:
                 if not isinstance(node.this, exp.Star):
                     self._column(node, frame)
                 elif not top:
-                    _refuse("has a * in an unusual place")
+                    refuse("has a * in an unusual place")
                 elif self._name(node.args["table"]) not in frame.sources:
                     _refuse_column()
             elif isinstance(node, exp.Star) and not top:
                 if not isinstance(node.parent, exp.Count):
-                    _refuse("has a * in an unusual place")
+                    refuse("has a * in an unusual place")
             elif isinstance(node, exp.Expression):
                 self._expressions(list(node.iter_expressions()), ctes, frame)
 
@@ -264,9 +266,5 @@ class Names:
         return self.exp.to_identifier(name, quoted=True)
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise Violation("sql", reason)
-
-
 def _refuse_column() -> NoReturn:
-    _refuse("reads a column that is not allowed")
+    refuse("reads a column that is not allowed")

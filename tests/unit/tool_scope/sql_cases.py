@@ -255,6 +255,7 @@ REFUSED: dict[str, list[str]] = {
         "SELECT city FROM customers GROUP BY GROUPING SETS ((ssn))",
         "SELECT grouping(ssn) FROM customers GROUP BY ROLLUP (ssn)",
         'SELECT id FROM customers LIMIT "ALL"',
+        "SELECT id FROM PARTITION (p)",
         "SELECT id FROM customers OFFSET ALL",
     ],
     "mysql": [
