@@ -14,6 +14,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from langchain_guard.policy import PLAIN_KEY
 from langchain_guard.verdict import Action, Finding, worst
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _VALUE_START = re.compile(
     r"(?:t(?:r(?:ue?)?)?|f(?:a(?:l(?:se?)?)?)?|n(?:u(?:ll?)?)?|-?(?:0|[1-9]\d*)?(?:\.\d*)?(?:[eE][+-]?\d*)?)"
 )
 _INTEGER = re.compile(r"-?\d{7,}")  # shorter numbers cannot be a card, a phone or an id
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class JsonScanner:
@@ -141,7 +141,7 @@ class JsonScanner:
         is_key = bool(self._stack) and self._stack[-1][0] == "{" and not self._after_colon
         if is_key:
             shown = self._shown + held
-            plain = self._key if shown == self._key and _PLAIN_KEY.fullmatch(self._key) else "*"
+            plain = self._key if shown == self._key and PLAIN_KEY.fullmatch(self._key) else "*"
             self._stack[-1][1] = plain
             self._report(scanner, self._where("*"))
         else:

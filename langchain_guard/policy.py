@@ -5,6 +5,7 @@ Pure: nothing here knows LangChain.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langchain_guard.streaming import Scanner
+
+
+PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""A key of a dict that stands in a path as it is, if no rule objects to it; any other is written ``[*]``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import decimal
 import enum
 import fractions
 import json
-import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -24,6 +23,8 @@ from langchain_core.documents import Document
 from langchain_core.load.serializable import Serializable
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
 from pydantic import BaseModel, SecretBytes, SecretStr
+
+from langchain_guard.policy import PLAIN_KEY
 
 MAX_DEPTH = 64
 """Levels of nesting after which a value counts as unreadable; a value that holds itself ends here too."""
@@ -60,7 +61,6 @@ _ROLES = {"human": "user", "user": "user", "ai": "ai", "AIMessageChunk": "ai", "
 _CALLS = ("tool_calls", "invalid_tool_calls")
 _CALLS_OF_A_CHUNK = (*_CALLS, "tool_call_chunks")
 M = TypeVar("M", bound=BaseModel)
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Segment(NamedTuple):
@@ -241,7 +241,7 @@ class _Walk:
         if not isinstance(key, str):
             return self.leniently(key, hidden, role, depth), hidden
         new = self.text(key, hidden, role)
-        return new, _attribute(path, key) if new is key and _PLAIN_KEY.fullmatch(key) else hidden
+        return new, _attribute(path, key) if new is key and PLAIN_KEY.fullmatch(key) else hidden
 
     def sequence(self, value: Any, path: str, role: str, depth: int) -> Any:
         new = [self.value(item, f"{path}[{i}]", role, depth + 1) for i, item in enumerate(value)]
