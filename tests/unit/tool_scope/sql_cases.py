@@ -255,6 +255,8 @@ REFUSED: dict[str, list[str]] = {
         "SELECT city FROM customers GROUP BY GROUPING SETS ((ssn))",
         "SELECT grouping(ssn) FROM customers GROUP BY ROLLUP (ssn)",
         'SELECT id FROM customers LIMIT "ALL"',
+        "SELECT CAST(name AS char(10485760)) FROM customers",
+        "SELECT name::char(9999999) FROM customers",
         "SELECT id FROM PARTITION (p)",
         "SELECT id FROM customers OFFSET ALL",
     ],
@@ -404,6 +406,7 @@ ALLOWED: dict[str, list[str]] = {
         "SELECT regexp_replace(name, 'n+', ''), translate(name, 'a', 'b'), starts_with(name, 'A'), md5(name) FROM customers",
         "WITH t AS MATERIALIZED (SELECT id FROM orders) SELECT id FROM t",
         "SELECT id FROM orders WHERE created_at < LOCALTIMESTAMP",
+        "SELECT name::varchar(255), total::numeric(10, 2) FROM orders JOIN customers USING (id)",
     ],
     "mysql": [
         "SELECT DATE_FORMAT(created_at, '%Y-%m') AS m, COUNT(*) FROM orders GROUP BY m",
