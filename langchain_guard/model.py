@@ -16,6 +16,7 @@ from langchain_core.runnables.config import get_config_list
 
 from langchain_guard.run import aclose, close
 from langchain_guard.seam import Seam, Sessions
+from langchain_guard.values import PROVIDER_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -44,7 +45,7 @@ class _Beside:
             yield self._taken(chunk)
 
     def _taken(self, chunk: Any) -> Any:
-        self.chunk = chunk
+        self.chunk = chunk = self.informed(chunk)
         if chunk.generation_info:
             self.waiting.update(_without_logprobs(chunk.generation_info) or {})
         part = getattr(chunk, self.part)
@@ -59,6 +60,10 @@ class _Beside:
             return chunk
         return self.made(part, waiting or None)
 
+    def informed(self, chunk: Any) -> Any:
+        """The chunk with all that guards judge in its part."""
+        return _informed(chunk)
+
     def message(self, part: Any) -> BaseMessage:
         """The part as sessions are told it."""
         return part  # type: ignore[no-any-return]
@@ -70,6 +75,9 @@ class _Beside:
 
 class _BesideText(_Beside):
     part = "text"
+
+    def informed(self, chunk: Any) -> Any:
+        return chunk
 
     def message(self, part: Any) -> BaseMessage:
         return AIMessageChunk(content=part)
@@ -167,13 +175,13 @@ class ChatSeam(_ModelSeam):
     def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         with Sessions(self, run_manager) as sessions:
             messages = sessions.open(messages)
-            result = self._guard_plain()._generate(messages, stop=stop, **kwargs)
+            result = _informed_result(self._guard_plain()._generate(messages, stop=stop, **kwargs))
             return _with_messages(result, [sessions.whole(sessions.answered(g.message)) for g in result.generations])
 
     async def _agenerate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
         async with Sessions(self, run_manager) as sessions:
             messages = await sessions.aopen(messages)
-            result = await self._guard_plain()._agenerate(messages, stop=stop, **kwargs)
+            result = _informed_result(await self._guard_plain()._agenerate(messages, stop=stop, **kwargs))
             answers = [await sessions.awhole(sessions.answered(g.message)) for g in result.generations]
             return _with_messages(result, answers)
 
@@ -223,6 +231,31 @@ class CompletionSeam(_ModelSeam):
 
 
 # -- results
+
+
+def _informed(generation: Any, beside: dict[str, Any] | None = None) -> Any:
+    """A generation whose message holds what was told beside it, where guards read it; the same object if nothing was.
+
+    Providers repeat the answer there (grounding, citations), and LangChain puts it into response_metadata in the end.
+    """
+    info = generation.generation_info or {}
+    told = {key: value for key, value in {**(beside or {}), **info}.items() if key not in PROVIDER_KEYS}
+    if not told:
+        return generation
+    message = generation.message
+    message = message.model_copy(update={"response_metadata": {**told, **message.response_metadata}})
+    rest = {key: value for key, value in info.items() if key not in told}
+    return type(generation)(message=message, generation_info=rest or None)
+
+
+def _informed_result(result: ChatResult) -> ChatResult:
+    # of several answers LangChain merges llm_output into none
+    output = result.llm_output if len(result.generations) == 1 else None
+    generations = [_informed(generation, output) for generation in result.generations]
+    if all(old is new for old, new in zip(result.generations, generations, strict=True)):
+        return result
+    rest = {key: value for key, value in (output or {}).items() if key in PROVIDER_KEYS}
+    return ChatResult(generations=generations, llm_output=result.llm_output if output is None else rest)
 
 
 def _with_messages(result: ChatResult, answers: list[Any]) -> ChatResult:

@@ -15,6 +15,7 @@ from kit import (
     WAYS,
     Answer,
     Listener,
+    Whole,
     assert_untold,
     build,
     holds,
@@ -22,7 +23,9 @@ from kit import (
     served,
 )
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from small_guards import Block, Redact
+from typing_extensions import override
 
 from langchain_guard import OutputBlocked
 from langchain_guard.testing import Call, Reply, ScriptedChatModel, ScriptedServer
@@ -322,3 +325,44 @@ def test_logprobs_do_not_spell_the_raw_text(server, way):
 
     plain = build("chat", server, logprobs=True)
     holds(check, Redact().wrap(plain), plain)
+
+
+# -- what a provider tells beside the answer, and LangChain puts into response_metadata
+
+
+class Grounded(Whole):
+    """A model that repeats its answer beside it, as Gemini does with what its answer stands on."""
+
+    @override
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        message = AIMessage("hello")
+        info = {"finish_reason": "STOP", "grounding_metadata": {"segment": {"text": NOTE}}}
+        generation = ChatGeneration(message=message, generation_info=info)
+        return ChatResult(generations=[generation], llm_output={"model_name": "g", "echo": NOTE})
+
+    @override
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
+        yield ChatGenerationChunk(message=AIMessageChunk("hel"))
+        info = {"finish_reason": "STOP", "grounding_metadata": {"segment": {"text": NOTE}}, "echo": NOTE}
+        yield ChatGenerationChunk(message=AIMessageChunk("lo"), generation_info=info)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_told_beside_an_answer_is_guarded(way):
+    def check(model: Any) -> None:
+        listener = Listener()
+        seen, message = WAYS[way](model, "hi", {"callbacks": [listener]})
+        assert_untold(seen, *listener.heard())
+        assert message.text == "hello"
+        if "v3" not in way and "generate" not in way:
+            assert message.response_metadata["finish_reason"] == "STOP"
+            assert message.response_metadata["grounding_metadata"] == {"segment": {"text": GUARDED_NOTE}}
+
+    plain = Grounded()
+    holds(check, Redact().wrap(plain), plain)
+
+
+def test_a_secret_beside_an_answer_is_blocked():
+    for way in ("invoke", "ainvoke", "stream", "astream"):
+        with pytest.raises(OutputBlocked):
+            WAYS[way](Block().wrap(Grounded()), "hi", {})
