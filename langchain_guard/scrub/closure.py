@@ -246,7 +246,9 @@ class _Writer:
             return _anchor(value, flags)
         if op in {ops.ASSERT, ops.ASSERT_NOT}:
             mark = ("" if value[0] > 0 else "<") + ("=" if op is ops.ASSERT else "!")
-            return f"(?{mark}{self.full(list(value[1]), flags, capture=capture)})"
+            if not capture and op is ops.ASSERT_NOT and _refers(node):
+                return ""  # what takes more than the back-reference would forbid more
+            return f"(?{mark}{self.full(list(value[1]), flags, capture=capture, cut=True)})"
         raise ValueError(f"no rule for {op}")
 
     def high(self, node: Node) -> int:

@@ -113,6 +113,23 @@ def test_only_what_can_still_match_is_held(pattern: str, text: str, held: str) -
     assert scanner.held == len(held)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (r"(?>(?!\s?+\W)(\s*))\w{2,}+", "\n1\nékab 1x1-"),
+        (r"(?!\s?+\W)\s\w{2,}", "1\nékab -"),
+        (r"(?>ab|a)c{1,3}+d", "abcd accd abcccd abc"),
+        (r"(?>(a+)b)(?!\1)x", "aabx abx aabaax"),
+    ],
+)
+def test_a_cut_is_the_same_in_a_stream(pattern: str, text: str) -> None:
+    finder = PatternFinder([Search("r", "r", "redact", pattern, None, 5)])
+    whole = SpanScanner(finder, _render).whole(text)
+    assert whole != text
+    for size in (1, 2, 3, 5):
+        streamed(lambda: SpanScanner(finder, _render), [text[i : i + size] for i in range(0, len(text), size)], whole)
+
+
 def test_what_goes_on_beyond_the_bound_is_removed_too() -> None:
     """An unbounded repetition is cut at its bound; the rest of the run is swallowed, however the text is cut."""
     finder = PatternFinder([Search("r", "r", "redact", r"tok_[a-z0-9]+(?!\w)", None, 8)])
