@@ -51,7 +51,8 @@ class Scale(NamedTuple):
         value = self.without_growth(logit, windows)
         knots = self.knots
         if value <= knots[0]:
-            slope = (MARKS[1] - MARKS[0]) / (knots[1] - knots[0]) / MARKS[0]
+            # At most as steep as odds, so that knots close together do not put all that is below them at 0.
+            slope = min(1.0, (MARKS[1] - MARKS[0]) / (knots[1] - knots[0]) / MARKS[0])
             return MARKS[0] * math.exp(max(-700.0, slope * (value - knots[0])))
         if value >= knots[-1]:
             slope = (MARKS[-1] - MARKS[-2]) / (knots[-1] - knots[-2]) / (1 - MARKS[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,12 @@ def test_scores_rise_with_logits_and_stay_within_bounds(a: float, b: float) -> N
 
 def test_many_windows_need_a_higher_logit() -> None:
     assert Scale(SCALE.knots, growth=0.5).score(2.5, windows=4) == pytest.approx(SCALE.score(1.5))
+
+
+def test_below_knots_that_are_close_together_scores_still_tell_texts_apart() -> None:
+    close = Scale((0.6, 0.8, 0.95, 1.0))
+    assert close.score(0.6) == pytest.approx(0.1)
+    assert close.score(-0.4) == pytest.approx(0.1 / math.e)
 
 
 def test_each_source_counts_alike() -> None:
