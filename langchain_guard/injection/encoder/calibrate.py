@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from langchain_guard.errors import ConfigError
 from langchain_guard.injection.encoder.scale import Scale, knots_of, mean_of
 
 if TYPE_CHECKING:
@@ -77,13 +78,21 @@ def read_fold(path: Path) -> list[Scored]:
 
 
 def scale_of(scored: Iterable[Scored], *, every: bool = False) -> Scale:
-    """The scale for one origin from its harmless rows: rates on the mean of the sources, or in *every* source."""
+    """The scale for one origin from its harmless rows: rates on the mean of the sources, or in *every* source.
+
+    Raises:
+        ConfigError: no source has enough harmless rows.
+    """
     harmless = [row for row in scored if row.label == 0]
     growth = _growth(harmless)
     groups: dict[str, list[float]] = defaultdict(list)
     for row in harmless:
         groups[row.source].append(row.logit - growth * float(np.log2(row.windows)))
     kept = [group for _, group in sorted(groups.items()) if len(group) >= _ENOUGH]
+    if not kept:
+        raise ConfigError(
+            f"no left-out source has {_ENOUGH} harmless rows of each origin: nothing to set the scales on"
+        )
     return Scale(knots_of(kept, every=every), growth)
 
 

@@ -10,8 +10,9 @@ PREFIX: Final = {False: "query:", True: "passage:"}
 SIZE: Final = 160
 """Most tokens of a window, ``<s>``, prefix and ``</s>`` included."""
 
-OVERLAP: Final = 16
-"""Tokens that two neighbours have in common at least: of an order of up to 30, one of them has most."""
+OVERLAP: Final = 8
+"""Tokens that two neighbours have in common at least.  An order between two windows is seen by half in each; recall on
+left-out documents is the same with 8, 16 and 36, and time goes with the sum of the windows."""
 
 
 def windows(ids: list[int], prefix: list[int], bos: int, eos: int) -> list[list[int]]:

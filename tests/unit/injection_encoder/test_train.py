@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from langchain_guard import ConfigError
 from langchain_guard.cli import main
 from langchain_guard.injection.encoder import train
 from langchain_guard.injection.encoder.calibrate import Scored, figures, paired, sample, scale_of
@@ -87,6 +88,11 @@ def test_a_pair_means_the_logit_without_growth_and_the_linear_models_odds() -> N
 def test_a_source_with_few_rows_sets_no_scale() -> None:
     enough = [scored("a", 0, i / 100) for i in range(200)]
     assert scale_of([*enough, *(scored("b", 0, 9.0) for _ in range(20))], every=True).knots == scale_of(enough).knots
+
+
+def test_no_scale_without_left_out_rows() -> None:
+    with pytest.raises(ConfigError, match="left-out"):
+        scale_of([scored("a", 1, 2.0)])
 
 
 def test_figures_are_shares_above_the_marks() -> None:
