@@ -108,7 +108,9 @@ class OutputScrubber(TextGuard):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         # not a validator: pydantic's error would show all arguments, and one of them is a key
-        if "hash" in self.actions.values() and (self.key is None or not self.key.get_secret_value()):
+        if self.key is not None and not self.key.get_secret_value():
+            raise ConfigError("OutputScrubber(key='') is empty, which would leave the pseudonyms of \"hash\" unkeyed")
+        if "hash" in self.actions.values() and self.key is None:
             raise ConfigError(f"actions={self.actions!r} with 'hash' need key=..., the key of the HMAC")
         if "vault" in self.actions.values() and self.vault is None:
             object.__setattr__(self, "vault", Vault())

@@ -78,8 +78,11 @@ class ToolRule:
             not isinstance(self.budget, int) or isinstance(self.budget, bool) or self.budget < 0
         ):
             raise ConfigError(f"ToolRule(budget={self.budget!r}) must be a number of calls, 0 or more, or None")
-        if isinstance(self.requires, str):
-            raise ConfigError("ToolRule(requires=...) must be several scopes, such as ('orders:read',), not one str")
+        if isinstance(self.requires, str) or not isinstance(self.requires, Collection):
+            raise ConfigError(
+                "ToolRule(requires=...) must be several scopes, such as ('orders:read',), "
+                f"not one {type(self.requires).__name__}"
+            )
         requires = tuple(sorted(self.requires) if isinstance(self.requires, set | frozenset) else self.requires)
         if not all(isinstance(scope, str) and scope for scope in requires):
             raise ConfigError("ToolRule(requires=...) must be names of scopes, such as ('orders:read',)")

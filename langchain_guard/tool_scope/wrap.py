@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from langchain_guard.tool_scope.guard import ToolScope
 from langchain_guard.tool_scope.schema import narrowed_schema, require_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 
 def scope_tools(tools: Iterable[Any], scope: ToolScope) -> list[ScopedTool]:
@@ -45,6 +46,8 @@ def scope_tools(tools: Iterable[Any], scope: ToolScope) -> list[ScopedTool]:
     """
     if not isinstance(scope, ToolScope):
         raise ConfigError(f"scope_tools(tools, scope) needs a ToolScope, not {type(scope).__name__}")
+    if not isinstance(tools, Iterable):
+        raise ConfigError(f"scope_tools(tools, scope) needs a list of tools, not {type(tools).__name__}")
     made = [_as_tool(tool) for tool in tools]
     names = [tool.name for tool in made]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -331,6 +331,7 @@ def test_bad_settings_fail_when_the_scope_is_built(settings: dict[str, Any], say
         (lambda: ToolRule(per="day"), "per"),
         (lambda: ToolRule(requires="orders:read"), "requires"),
         (lambda: ToolRule(requires=[5]), "requires"),
+        (lambda: ToolRule(requires=5), "requires"),
         (lambda: ToolRule(when=5), "when"),
         (lambda: ToolRule(when=asyncio.sleep), "when"),
         (lambda: ToolRule(approve="boss"), "approve"),

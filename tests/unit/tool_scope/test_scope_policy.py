@@ -489,6 +489,10 @@ def test_what_is_fixed_differently_by_two_scopes_never_runs() -> None:
 def test_only_scopes_narrow() -> None:
     with pytest.raises(ConfigError, match="needs a ToolScope"):
         ToolScope({}).narrow({})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="needs a ToolScope"):
+        scope_tools([pay], {})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="needs a list of tools"):
+        scope_tools(5, ToolScope({}))  # type: ignore[arg-type]
 
 
 rules = st.sampled_from(
