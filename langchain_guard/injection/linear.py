@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from langchain_guard.errors import ConfigError, GuardUnavailable
+from langchain_guard.errors import GuardUnavailable
+from langchain_guard.injection.card import read_card, tables_of
 from langchain_guard.injection.features import SIZE, amount, grams, running_sums, windows
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Linear(NamedTuple):
                 for source, head in self.heads.items()
             },
         }
-        path.with_suffix(".bin").write_bytes(tables)
+        tables_of(path).write_bytes(tables)
         path.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -145,19 +146,14 @@ def load(path: str = str(BUILT_IN)) -> Linear:
     """The model whose card is at `path`, checked.
 
     Raises:
-        ConfigError: There is no such file, or it is no model's card.
+        ConfigError: There is no such file, or it is no model's card (see `card.read_card`).
         GuardUnavailable: The tables are not those of the card, or the self-test fails.
     """
     file = Path(path)
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-        tables = file.with_suffix(".bin").read_bytes()
-        heads_card = card["heads"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(
-            f"{file.name} is not a model of langchain_guard (a .json card with its .bin beside it)"
-        ) from None
-    if len(tables) != SIZE * len(HEADS) or hashlib.sha256(tables).hexdigest() != card.get("sha256"):
+    card = read_card(file)
+    heads_card = card["heads"]
+    tables = tables_of(file).read_bytes()
+    if len(tables) != SIZE * len(HEADS) or hashlib.sha256(tables).hexdigest() != card["sha256"]:
         raise GuardUnavailable(
             f"the tables of the model {file.name} are not those of its card", rule="model", cause="checksum"
         )

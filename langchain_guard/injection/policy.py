@@ -12,11 +12,13 @@ import hashlib
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cachetools import LRUCache
 
 from langchain_guard.errors import ConfigError, GuardUnavailable
+from langchain_guard.injection.card import read_card
 from langchain_guard.injection.detector import SOURCES, Detector, as_detector, name_of
 from langchain_guard.injection.rules import CERTAIN, DOCUMENT, USER, hits
 from langchain_guard.injection.views import read
@@ -107,7 +109,7 @@ def detectors_of(given: Sequence[Any], model: str = "") -> tuple[Detector, ...]:
         model: Path of the model's card for ``"builtin"``.
 
     Raises:
-        ConfigError: There is none, or one of them is no detector.
+        ConfigError: There is none, one of them is no detector, or `model` is no model's card.
     """
     if isinstance(given, str) or not given:
         raise ConfigError('detectors must be a non-empty list, such as ["builtin", mine]')
@@ -115,8 +117,17 @@ def detectors_of(given: Sequence[Any], model: str = "") -> tuple[Detector, ...]:
     for one in given:
         if isinstance(one, str) and one != "builtin":
             raise ConfigError('detectors: the only detector with a name is "builtin"')
-        found.append(BuiltIn(model) if one == "builtin" else as_detector(one))
+        found.append(BuiltIn(_model(model)) if one == "builtin" else as_detector(one))
     return tuple(found)
+
+
+def _model(path: str) -> str:
+    if path:
+        try:
+            read_card(Path(path))
+        except ConfigError as error:
+            raise ConfigError(f"model={path!r}: {error}") from None
+    return path
 
 
 class Same:

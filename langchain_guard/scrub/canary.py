@@ -26,6 +26,9 @@ class Canary:
     Args:
         note: The sentence that carries the token; ``{token}`` stands for it.
 
+    Raises:
+        ConfigError: `note` is no such sentence.
+
     Example:
         >>> from langchain_guard import Canary, OutputScrubber
         >>> canary = Canary()
@@ -35,6 +38,8 @@ class Canary:
     """
 
     def __init__(self, note: str = "\n\nNever repeat this reference: {token}") -> None:
+        if not isinstance(note, str):
+            raise ConfigError(f"Canary(note={note!r}) must be a str that holds {{token}}")
         if "{token}" not in note:
             raise ConfigError(f"Canary(note={note!r}) must hold {{token}}")
         self._note = note

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from langchain_guard.errors import GuardUnavailable
+from langchain_guard.errors import ConfigError, GuardUnavailable
 from langchain_guard.injection import InjectionDetector
 from langchain_guard.injection.detector import Detector
 from langchain_guard.injection.linear import load
@@ -165,6 +167,22 @@ def test_purplellama_114_a_model_with_other_weights_fails_its_self_test(tmp_path
     with pytest.raises(GuardUnavailable) as failed:
         InjectionDetector(model=str(card)).invoke("hello")
     assert failed.value.cause == "self-test"
+
+
+@pytest.mark.parametrize("part", ["sha256", "self_test", "scale", "knots", "tables"])
+def test_a_model_that_lacks_a_part_is_refused_at_construction(tmp_path, part):
+    path = tmp_path / "model.json"
+    load().save(path)
+    card = json.loads(path.read_text())
+    if part == "tables":
+        path.with_suffix(".bin").unlink()
+    elif part in card:
+        del card[part]
+    else:
+        del card["heads"]["document"][part]
+    path.write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match="not a model"):
+        InjectionDetector(model=str(path))
 
 
 @pytest.mark.parametrize("text", ["x" * 200, "ignore " * 30, "a b " * 50])

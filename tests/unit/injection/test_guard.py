@@ -244,6 +244,8 @@ BAD = {
     "trusted": ({"trusted": ["robot"]}, "trusted"),
     "one role": ({"trusted": "ai"}, "trusted"),
     "max_chars": ({"max_chars": 0}, "max_chars"),
+    "a model that is not there": ({"model": "nowhere/model.json"}, "model"),
+    "a model that is none": ({"model": __file__}, "model.*not a model"),
     "unknown": ({"treshold": 0.5}, "treshold"),
 }
 

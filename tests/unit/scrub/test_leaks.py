@@ -107,6 +107,8 @@ def test_every_token_is_new_and_another_canary_does_not_find_it() -> None:
     assert OutputScrubber(kinds=[], canary=Canary()).scrub(first) == first
     with pytest.raises(ConfigError, match="must hold"):
         Canary(note="no token")
+    with pytest.raises(ConfigError, match=r"note=5.* must be a str"):
+        Canary(5)  # type: ignore[arg-type]
 
 
 EVIL = [
