@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_guard.errors import ConfigError
-from langchain_guard.identity import GLOBAL
 from langchain_guard.rate_limit.callers import Caller, as_key
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.engine import Engine
-from langchain_guard.rate_limit.limits import Costs, costs, over_cap
+from langchain_guard.rate_limit.limits import ONE, Costs, costs, over_cap
 from langchain_guard.rate_limit.reports import refusal, verdict_of
 from langchain_guard.rate_limit.settings import LimiterSettings
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from langchain_guard.rate_limit.protocol import Ticket
     from langchain_guard.run import Call
     from langchain_guard.verdict import Action, Verdict
-
-_ONE = costs(1)
 
 
 class ByHand(LimiterSettings):
@@ -66,10 +63,12 @@ class ByHand(LimiterSettings):
             ConfigError: The key is empty, or an amount is negative or no finite number.
         """
         engine = self.engine
-        one = requests == 1 and not (tokens or input_tokens or output_tokens or cost)
-        amounts = _ONE if one else costs(requests, tokens, input_tokens, output_tokens, cost)
+        if requests == 1 and not (tokens or input_tokens or output_tokens or cost):
+            amounts = ONE
+        else:
+            amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         tell = engine.teller
-        if tell is not None and not (ip or tier) and key.__class__ is str and key != GLOBAL:
+        if tell and not (ip or tier) and key.__class__ is str:
             decision = tell(key, amounts)
             if decision is not None:
                 return decision
@@ -90,6 +89,17 @@ class ByHand(LimiterSettings):
         tier: str | None = None,
     ) -> Decision:
         """As `hit`."""
+        if not self.store.remote:
+            return self.hit(
+                key,
+                requests=requests,
+                tokens=tokens,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cost=cost,
+                ip=ip,
+                tier=tier,
+            )
         amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
         caller = self.engine.spelled(key, ip, tier)
         refused = self.over_cap(caller, amounts)

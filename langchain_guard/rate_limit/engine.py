@@ -9,7 +9,7 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.identity import identity_of
 from langchain_guard.rate_limit.callers import Caller, Callers, as_key
 from langchain_guard.rate_limit.gate import Gate
-from langchain_guard.rate_limit.limits import CALL, MEASURES, Costs, capped, costs
+from langchain_guard.rate_limit.limits import CALL, MEASURES, ONE, Costs, capped, costs
 from langchain_guard.rate_limit.local import FIRST_ANSWER
 from langchain_guard.rate_limit.protocol import Store, Terms
 from langchain_guard.rate_limit.store import MemoryStore, Teller
@@ -65,10 +65,10 @@ class Engine:
         callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {}, store.plan(()))
         every = list(limiter.every_limit)
         teller = None
-        if not limiter.tiers and single.penalty is None and all(x.scope == "user" and x.period != CALL for x in every):
+        if not limiter.tiers and all(x.scope == "user" and x.period != CALL for x in every):
             ((_, compiled),) = callers.spelled("u").subjects
             if compiled.simple and isinstance(store, MemoryStore):
-                teller = store.teller(compiled, terms)
+                teller = store.teller(compiled, terms, refuses=single.penalty is None)
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
         return cls(
             store=store,
@@ -107,7 +107,7 @@ class Engine:
     def estimate(self, limiter: LimiterSettings, value: Any) -> Costs:
         """What a call with this input will probably take; only what some limit asks for is looked at."""
         if self.measures <= {"requests", "concurrent"}:
-            return _ONE
+            return ONE
         if limiter.estimate is not None:
             amounts = _amounts(limiter.estimate(value))
         else:
@@ -123,10 +123,7 @@ class Engine:
 
     def reservation(self, amounts: Costs, caller: Caller) -> Costs:
         """An estimate as it is reserved: cut to the smallest window."""
-        return amounts if amounts is _ONE else capped(amounts, caller.limits)
-
-
-_ONE = costs(1)
+        return amounts if amounts is ONE else capped(amounts, caller.limits)
 
 
 def _amounts(estimated: Any) -> Costs:

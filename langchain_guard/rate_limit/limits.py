@@ -182,6 +182,10 @@ def costs(
     return requests, tokens or input_tokens + output_tokens, input_tokens, output_tokens, cost, 0.0
 
 
+ONE = costs(1)
+"""One request and nothing else."""
+
+
 def over_cap(limits: tuple[Limit, ...], amounts: Costs) -> Limit | None:
     """The first cap on a single call that the call is above."""
     for limit in limits:

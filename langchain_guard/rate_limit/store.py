@@ -16,13 +16,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_guard.errors import ConfigError
+from langchain_guard.identity import ANONYMOUS, GLOBAL
 from langchain_guard.rate_limit import policy
 from langchain_guard.rate_limit.decision import Decision
 from langchain_guard.rate_limit.entries import Entries
-from langchain_guard.rate_limit.limits import MEASURES, Costs, Limit, Scope
+from langchain_guard.rate_limit.limits import MEASURES, ONE, Costs, Limit, Scope
 from langchain_guard.rate_limit.local import Local
 from langchain_guard.rate_limit.penalty import Book, Penalty
 from langchain_guard.rate_limit.protocol import Plan, Subject, Terms, Ticket, Use
+from langchain_guard.rate_limit.spells import Spell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
 Teller = Callable[[str, Costs], Decision | None]
 """From a key and what a call costs to the decision, if that is simple."""
 
+_FEW = 3
+"""A spell pays for callers who call more often than that within a slot."""
+
 _new = tuple.__new__
 _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
-_RESERVED = frozenset({"anonymous", "global"})
+_RESERVED = frozenset({ANONYMOUS, GLOBAL})
 
 
 class MemoryStore:
@@ -124,32 +129,57 @@ class MemoryStore:
             refused = self._refusal(subjects, costs, now)
             return self._charge(subjects, costs, now) if refused is None else refused
 
-    def teller(self, plan: Plan, terms: Terms) -> Teller:
+    def teller(self, plan: Plan, terms: Terms, *, refuses: bool) -> Teller:
         """`hit` for one subject with windows and nothing else: the usual case, and quick for that reason.
 
-        The teller decides about callers whom the store knows, while nobody is banned; for others it returns None.
-        """
-        clock, width, lock, banned = terms.clock, plan.width, self._lock, self._banned
-        parts, mask = self._entries.parts, self._entries.mask
-        decide = policy.decider(plan.rows)
+        The teller returns None, having changed nothing, where there is more to look at than windows: new callers, bans.
 
-        def hit(key: str, costs: Costs) -> Decision | None:
+        Args:
+            plan: The windows.
+            terms: As for `hit`.
+            refuses: Whether it tells of refusals, too; else it leaves them to `hit`.
+        """
+        clock, rows, width, lock, banned = terms.clock, plan.rows, plan.width, self._lock, self._banned
+        entries, parts, mask, spells = self._entries, self._entries.parts, self._entries.mask, self._entries.spells
+        decide = policy.decider(rows)
+        counts = all(MEASURES[row[5]] == "requests" for row in rows)
+
+        def tell(key: str, costs: Costs) -> Decision | None:
             with lock:
                 now = clock() + self._skew
                 if now < self._now:
                     now = self._stepped_back(now)
                 self._now = now
+                spell = spells.get(key)
+                if spell is not None:
+                    if now < spell.until and spell.rows is rows and costs is ONE:
+                        left = spell.left
+                        if left >= 1.0:
+                            spell.left = left = left - 1.0
+                            spell.taken += 1
+                            spell.latest = now
+                            return _new(Decision, (True, 0.0, left, spell.limit, key, "memory", False))
+                        if spell.refuses:
+                            return _new(Decision, (False, spell.wait(now), left, spell.limit, key, "memory", False))
+                    entries.end(key)
                 part = parts[hash(key) & mask]  # as Entries.part
                 entry = part.get(key)
-                if entry is None or len(entry) < width or banned:
+                if entry is None or len(entry) < width or banned or key == GLOBAL:
                     return None
                 wait, left, limit = decide(entry, costs, now)
+                countable = counts and costs is ONE
                 if wait == 0.0:
                     part.move_to_end(key)
+                    if countable and entry[rows[0][0]][-2] > _FEW:
+                        entries.begin(key, Spell(entry, rows, left, limit, now))
                     return _new(Decision, (True, 0.0, left, limit, key, "memory", False))
+                if not refuses:
+                    return None
+                if countable and wait < math.inf:
+                    entries.begin(key, Spell(entry, rows, left, limit, now, wait))
                 return _new(Decision, (False, None if wait == math.inf else wait, left, limit, key, "memory", False))
 
-        return hit
+        return tell
 
     def reserve(self, subjects: tuple[Subject, ...], costs: Costs, terms: Terms) -> tuple[Decision, Ticket | None]:
         """As `hit`, and take a lease on running; the ticket is to be settled."""
@@ -215,11 +245,13 @@ class MemoryStore:
     def strike(self, key: str, penalty: Penalty, terms: Terms) -> float:
         """Count a strike; the seconds of the time-out or ban that follows, 0.0 if none."""
         with self._lock:
+            self._entries.end(key)
             return self._book.strike(key, penalty, self._time(terms))
 
     def ban(self, key: str, seconds: float, terms: Terms) -> None:
         """Keep a caller out."""
         with self._lock:
+            self._entries.end(key)
             self._book.ban(key, seconds, self._time(terms))
 
     def unban(self, key: str, terms: Terms) -> None:  # noqa: ARG002  # the protocol's signature
