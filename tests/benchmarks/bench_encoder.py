@@ -11,6 +11,7 @@ import sys
 import time
 
 from langchain_guard.injection.encoder import EncoderDetector
+from langchain_guard.injection.encoder.paired import PairedDetector
 from langchain_guard.injection.policy import BuiltIn
 
 SENTENCE = (
@@ -45,7 +46,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    detectors = {"linear": BuiltIn(), "encoder": EncoderDetector(threads=options.threads)}
+    linear, encoder = BuiltIn(), EncoderDetector(threads=options.threads)
+    detectors = {"linear": linear, "encoder": encoder, "both": PairedDetector(linear, encoder)}
     for size in SIZES:
         text = prose(size)
         best = dict.fromkeys(detectors, float("inf"))

@@ -113,18 +113,19 @@ def _growth(harmless: Sequence[Scored]) -> float:
     return round(min(max(product / square, 0.0), _MOST_GROWTH), 3) if square > 0 else 0.0
 
 
-def paired(scored: Iterable[Scored], scale: Scale, linear: Callable[[str, str], float]) -> list[Scored]:
+def paired(scored: Iterable[Scored], scale: Scale, linear: Callable[[str, str], float], kind: str) -> list[Scored]:
     """*scored* with the mean of the encoder's logit and the linear model's score in the place of the logit.
 
     Args:
         scored: rows of one origin.
         scale: the encoder's scale for them, for its growth.
         linear: the linear model's score of a text from a source, ``"user"`` or ``"document"``.
+        kind: the key in `scale.SHARES` by which the two are weighted.
     """
 
     def mean(row: Scored) -> float:
         score = linear(row.text, "document" if row.document else "user")
-        return mean_of(scale.without_growth(row.logit, row.windows), score)
+        return mean_of(scale.without_growth(row.logit, row.windows), score, kind)
 
     return [row._replace(logit=mean(row), windows=1) for row in scored]
 

@@ -1,4 +1,4 @@
-"""Whether a prompt is English: English prompts are the linear model's, all others the encoder's.
+"""Whether a prompt is English: of English prompts the encoder reads few, of all others every one (see ``paired``).
 
 `languages.language_of` names a language only when it is sure; short prompts ("How do I undo a commit?") leave it in
 doubt.  Here doubt counts as English, so that no prompt goes to the encoder for being short or odd.

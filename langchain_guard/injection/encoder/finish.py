@@ -10,6 +10,7 @@ from langchain_guard.injection.encoder.english import is_english
 from langchain_guard.injection.encoder.export import write_card, write_files
 from langchain_guard.injection.encoder.pretrained import WEIGHTS_SHA256
 from langchain_guard.injection.encoder.runtime import EncoderDetector
+from langchain_guard.injection.encoder.scale import SHARES
 from langchain_guard.injection.encoder.text import normalise
 from langchain_guard.injection.policy import BuiltIn
 
@@ -126,7 +127,7 @@ def finish(
         "sha256": write_files(base, weights, folder),
         "self_test": [],
         "scales": dict.fromkeys(("user", "document"), _NEUTRAL),
-        "paired": dict.fromkeys(("user", "document"), _NEUTRAL["knots"]),
+        "paired": dict.fromkeys(SHARES, _NEUTRAL["knots"]),
     }
     write_card(folder, card)
     set_scales(folder, rows, licences, folds, say, per_source)
@@ -156,17 +157,18 @@ def set_scales(
         "user": calibrate.scale_of(prompts, every=True),
         "document": calibrate.scale_of(documents),
     }
-    # Of prompts, only those in other languages are read by both.
+    # Folds are no left-out rows to the linear model: they only add what the other languages have too little of.
+    english = [row for row in prompts if is_english(normalise(row.text))]
     others = [row for row in (*prompts, *folds) if not row.document and not is_english(normalise(row.text))]
 
     def by_linear(text: str, source: str) -> float:
         return linear.assess(text, source).score
 
     both = {
-        "user": calibrate.paired(others, scales["user"], by_linear),
-        "document": calibrate.paired(documents, scales["document"], by_linear),
+        kind: calibrate.paired(part, scales["document" if kind == "document" else "user"], by_linear, kind)
+        for kind, part in (("document", documents), ("other", others), ("english", english))
     }
-    pairs = {source: calibrate.scale_of(part, every=source == "user") for source, part in both.items()}
+    pairs = {kind: calibrate.scale_of(part, every=kind != "document") for kind, part in both.items()}
     card["scales"] = {name: {"knots": list(scale.knots), "growth": scale.growth} for name, scale in scales.items()}
     card["paired"] = {name: list(scale.knots) for name, scale in pairs.items()}
     card["linear"] = fingerprint(linear)
@@ -174,8 +176,7 @@ def set_scales(
     card["figures"] = {
         "user": calibrate.figures(prompts, scales["user"]),
         "document": calibrate.figures(documents, scales["document"]),
-        "paired user": calibrate.figures(both["user"], pairs["user"]),
-        "paired document": calibrate.figures(both["document"], pairs["document"]),
+        **{f"paired {kind}": calibrate.figures(part, pairs[kind]) for kind, part in both.items()},
     }
     card["self_test"] = [
         [text, document, round(detector.encoder().best([text], document=document)[0].logit, 3)]

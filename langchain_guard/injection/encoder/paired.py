@@ -1,10 +1,13 @@
 """The linear model and the encoder together, each where it is the better one.
 
 Measured on sources that neither had seen (recall at 2 % false positives: linear model, encoder, mean of both):
-documents .23, .44 and .56, prompts in other languages .26, .67 and .67, English prompts .32, .20 and .25.  So
+documents .23, .44 and .56, prompts in other languages .26, .67 and .67, English prompts .59, .49 and .62.  So
 documents and prompts in other languages are read by both, and the mean of logit and log-odds counts, on a scale of its
-own; English prompts stay with the linear model, which is a hundred times faster.  What the rules hold for certain
-stays certain, and then the encoder is not asked.
+own.  So it does for English prompts, but there the encoder is only asked about what the linear model does not hold for
+harmless already: that finds as much, and nearly all prompts cost what the linear model costs.  With thresholds that hold
+in the worst left-out source, the mean finds .48 of attacks at .3 % false positives on the average source, the linear model
+.46 at .3 %; at 5 % in the worst source it is .56 at .7 % against .53 at .9 %.  What the rules hold for certain stays
+certain, and then the encoder is not asked.
 """
 
 from __future__ import annotations
@@ -83,32 +86,42 @@ class PairedDetector:
     def _judge(self, texts: Sequence[str], source: str) -> list[_Judged]:
         linear = [self.linear.assess(text, source) for text in texts]
         readings: list[Reading | None] = [None] * len(texts)
-        asked = [i for i, text in enumerate(texts) if _matters(text, source, linear[i])]
+        kinds = [_kind(text, source) for text in texts]
+        asked = [i for i, kind in enumerate(kinds) if _matters(kind, linear[i])]
         if asked:
             read = self.encoder.read([texts[i] for i in asked], source)
             for i, reading in zip(asked, read, strict=True):
                 readings[i] = reading
         judged = [
-            _Judged(self._score(assessment, reading, source), assessment, reading)
-            for assessment, reading in zip(linear, readings, strict=True)
+            _Judged(self._score(assessment, reading, source, kind), assessment, reading)
+            for assessment, reading, kind in zip(linear, readings, kinds, strict=True)
         ]
         with self._lock:
             for text, one in zip(texts, judged, strict=True):
                 self._judged[_key(text, source)] = one
         return judged
 
-    def _score(self, assessment: Assessment, reading: Reading | None, source: str) -> float:
+    def _score(self, assessment: Assessment, reading: Reading | None, source: str, kind: str) -> float:
         if reading is None:
             return assessment.score
         logit = self.encoder.scales[source].without_growth(reading.best.logit, reading.best.windows)
-        return max(_certain(assessment), self.encoder.paired[source].score(mean_of(logit, assessment.score)))
+        score = self.encoder.paired[kind].score(mean_of(logit, assessment.score, kind))
+        # A prompt that the encoder was asked about stays above those that it was not asked about.
+        return max(_certain(assessment), score, MARKS[0] if kind == "english" else 0.0)
 
 
-def _matters(text: str, source: str, assessment: Assessment) -> bool:
-    """Whether the encoder reads *text*: it could change the verdict, and is the better one there."""
+def _kind(text: str, source: str) -> str:
+    """Which of `scale.SHARES` *text* is judged by."""
+    if source == "document":
+        return source
+    return "english" if is_english(normalise(text)) else "other"  # disguised English is English
+
+
+def _matters(kind: str, assessment: Assessment) -> bool:
+    """Whether the encoder reads the text: it could change the verdict."""
     if _certain(assessment) >= MARKS[-1]:
         return False
-    return source == "document" or not is_english(normalise(text))  # disguised English is English
+    return kind != "english" or assessment.score >= MARKS[0]
 
 
 def _certain(assessment: Assessment) -> float:

@@ -1,6 +1,6 @@
 """What the encoder is trained on: a stream of short texts, fixed by its seed.
 
-Half are attacks, half come from documents, and of the prompts many are in other languages than English: English
+Half are attacks, half come from documents, and of the prompts many are in other languages than English: most English
 prompts are the linear model's (see ``paired``).  A source is drawn with the square root of its size, so that
 one large source does not set the wording that counts as an attack.  Windows are as long as at inference.  Orders
 are planted in the very documents that also appear without them, and noise, case and encodings fall on both labels,

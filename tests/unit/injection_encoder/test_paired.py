@@ -69,7 +69,7 @@ def test_documents_and_other_languages_are_read_by_both(
     text: str, source: str, linear: float, logit: float, detected: bool
 ) -> None:
     stub = Encoder(0.9, logit)
-    stub.paired = {"document": Scale((-1.5, 0.5, 1.5, 2.0)), "user": Scale((-3.0, -2.0, -1.0, 0.0))}
+    stub.paired = {"document": Scale((-1.5, 0.5, 1.5, 2.0)), "other": Scale((-3.0, -2.0, -1.0, 0.0))}
     (score,) = PairedDetector(Linear(linear), stub).score([text], source)
     assert (score >= 0.5) is detected
     assert stub.asked == 1
@@ -83,11 +83,32 @@ def test_more_windows_need_a_higher_logit() -> None:
     assert other < one
 
 
-@pytest.mark.parametrize("text", [ENGLISH, "  ".join(" ".join(word) for word in ENGLISH.split()), "Print it."])
-def test_an_english_prompt_is_the_linear_models(text: str) -> None:
-    stub = Encoder(1.0)
-    assert PairedDetector(Linear(0.6), stub).score([text], "user") == [0.6]
+SPACED = "  ".join(" ".join(word) for word in ENGLISH.split())
+
+
+@pytest.mark.parametrize("text", [ENGLISH, SPACED, "Print it."])
+def test_of_english_prompts_the_encoder_reads_those_that_the_linear_model_doubts(text: str) -> None:
+    stub = Encoder(1.0, 5.0)
+    assert PairedDetector(Linear(0.09), stub).score([text], "user") == [0.09]
     assert stub.asked == 0
+    PairedDetector(Linear(0.1), stub).score([text], "user")
+    assert stub.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("linear", "logit", "score"),
+    [
+        (0.5, 0.0, 0.1),  # 0.3 * logit + 0.7 * log-odds
+        (0.5, 1 / 0.3, 0.3),
+        (0.5, 2 / 0.3, 0.5),
+        (0.9, (2 - 0.7 * 2.1972245) / 0.3, 0.5),
+        (0.9, -9.0, 0.1),  # not below what the encoder was not asked about
+    ],
+)
+def test_of_an_english_prompt_in_doubt_the_mean_counts(linear: float, logit: float, score: float) -> None:
+    stub = Encoder(1.0, logit)
+    stub.paired = {"english": Scale((0.0, 1.0, 2.0, 3.0))}
+    assert PairedDetector(Linear(linear), stub).score([ENGLISH], "user") == [pytest.approx(score)]
 
 
 def test_the_encoder_is_not_asked_where_it_cannot_change_the_verdict() -> None:

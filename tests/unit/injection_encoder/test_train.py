@@ -14,7 +14,7 @@ from langchain_guard.injection.encoder import train
 from langchain_guard.injection.encoder.calibrate import Scored, figures, paired, sample, scale_of
 from langchain_guard.injection.encoder.corpus import Row
 from langchain_guard.injection.encoder.finish import licences_text
-from langchain_guard.injection.encoder.scale import LINEAR_SHARE, Scale
+from langchain_guard.injection.encoder.scale import SHARES, Scale
 from langchain_guard.injection.encoder.train import FOLDS, Recipe, Trained, auc, summary
 
 
@@ -79,9 +79,10 @@ def test_attacks_do_not_move_the_scale() -> None:
     assert scale_of(harmless) == scale_of([*harmless, *(scored("b", 1, 9.0) for _ in range(50))])
 
 
-def test_a_pair_means_the_logit_without_growth_and_the_linear_models_odds() -> None:
-    (row,) = paired([scored("a", 0, 2.5, 4)], Scale((0.0, 1.0, 2.0, 3.0), 0.25), lambda _text, _source: 0.5)
-    assert row.logit == pytest.approx(2.0 * (1 - LINEAR_SHARE))
+@pytest.mark.parametrize("kind", ["document", "other", "english"])
+def test_a_pair_means_the_logit_without_growth_and_the_linear_models_odds(kind: str) -> None:
+    (row,) = paired([scored("a", 0, 2.5, 4)], Scale((0.0, 1.0, 2.0, 3.0), 0.25), lambda _text, _source: 0.5, kind)
+    assert row.logit == pytest.approx(2.0 * (1 - SHARES[kind]))
     assert row.windows == 1
 
 
