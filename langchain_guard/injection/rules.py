@@ -1122,7 +1122,13 @@ class _Row(NamedTuple):
     rule: Rule
     pattern: re.Pattern[str]
     anchors: tuple[_Anchor, ...]
+    keys: frozenset[str]  # of the anchors that have one
+    firsts: frozenset[str]  # of those that have none
     needs: tuple[tuple[str, str], ...]  # word and key
+
+    def possible(self, beginnings: set[str], chars: set[str]) -> bool:
+        """Whether an anchor can stand in a text with such words and characters: most rules end here."""
+        return not (self.keys.isdisjoint(beginnings) and self.firsts.isdisjoint(chars))
 
 
 def _anchor(text: str) -> _Anchor:
@@ -1130,17 +1136,21 @@ def _anchor(text: str) -> _Anchor:
     return _Anchor(text, max(words, key=len)[:_KEY] if words else "", text[0])
 
 
-@lru_cache(maxsize=1)
-def _compiled() -> tuple[_Row, ...]:
-    return tuple(
-        _Row(
-            rule,
-            re.compile(rule.pattern, re.DOTALL),
-            tuple(map(_anchor, rule.anchors)),
-            tuple((word, word[:_KEY]) for word in rule.needs),
-        )
-        for rule in RULES
+def _row(rule: Rule) -> _Row:
+    anchors = tuple(map(_anchor, rule.anchors))
+    return _Row(
+        rule,
+        re.compile(rule.pattern, re.DOTALL),
+        anchors,
+        frozenset(anchor.key for anchor in anchors if anchor.key),
+        frozenset(anchor.first for anchor in anchors if not anchor.key),
+        tuple((word, word[:_KEY]) for word in rule.needs),
     )
+
+
+@lru_cache(maxsize=2)
+def _compiled(source: str) -> tuple[_Row, ...]:
+    return tuple(_row(rule) for rule in RULES if source in rule.sources)
 
 
 def hits(text: str, source: str) -> list[Hit]:
@@ -1154,30 +1164,31 @@ def hits(text: str, source: str) -> list[Hit]:
         At most one hit per rule, in the order of the table.
     """
     found = []
-    beginnings = _beginnings(text)
-    present: dict[str, bool] = {}
-    for rule, pattern, anchors, needs in _compiled():
-        if source not in rule.sources:
-            continue
-        places = [(0, len(text))]
-        if needs:
-            places = _near(text, [word for word, key in needs if key in beginnings])
-        match = None
-        for anchor, key, first in anchors if places else ():
-            if key:
-                if key not in beginnings:
-                    continue
-            elif not present.setdefault(first, first in text):
-                continue
-            for low, high in places:
-                position = text.find(anchor, low, high)
-                while position >= 0 and match is None:
-                    match = pattern.match(text, position)
-                    position = text.find(anchor, position + len(anchor), high)
+    beginnings, chars = _beginnings(text), set(text)
+    for row in _compiled(source):
+        if row.possible(beginnings, chars):
+            match = _first(row, text, beginnings, chars)
             if match is not None:
-                found.append(Hit(rule, match.start(), match.end()))
-                break
+                found.append(Hit(row.rule, match.start(), match.end()))
     return found
+
+
+def _first(row: _Row, text: str, beginnings: set[str], chars: set[str]) -> re.Match[str] | None:
+    """The match of a rule at the first of its anchors at which it has one."""
+    places = [(0, len(text))]
+    if row.needs:
+        places = _near(text, [word for word, key in row.needs if key in beginnings])
+    for anchor, key, first in row.anchors if places else ():
+        if (key not in beginnings) if key else (first not in chars):
+            continue
+        for low, high in places:
+            position = text.find(anchor, low, high)
+            while position >= 0:
+                match = row.pattern.match(text, position)
+                if match is not None:
+                    return match
+                position = text.find(anchor, position + len(anchor), high)
+    return None
 
 
 def _beginnings(text: str) -> set[str]:

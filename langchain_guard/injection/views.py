@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _DEPTH = 2
 """How often decoded text is decoded again."""
+_APART = "\n\n"
+"""Between the pieces of a view."""
 
 
 class Signal(NamedTuple):
@@ -58,11 +60,7 @@ def read(text: str) -> Reading:
     if "<" in text or "[//" in text or "[comment" in text:
         _hidden(text, pieces, signals)
     if "```" in text or "~~~" in text or '"""' in text:
-        pieces["fenced"] = [
-            View("fenced", m[2], (*first.steps, inside(m.start(2))))
-            for m in _FENCE.finditer(first.text)
-            if 12 < len(m[2]) <= 600
-        ]
+        views += _fenced(first)
     views += [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
     leet = _leet(first)
     if leet is not None:
@@ -83,8 +81,27 @@ def _join(name: str, parts: list[View]) -> View | None:
         step.out_ends.append(length + len(part.text))
         step.in_starts.append(start)
         step.in_ends.append(end)
-        length += len(part.text) + 2
-    return View(name, "\n\n".join(part.text for part in parts), (step,))
+        length += len(part.text) + len(_APART)
+    return View(name, _APART.join(part.text for part in parts), (step,))
+
+
+def _fenced(first: View) -> Iterable[View]:
+    """What stands in fences, the long listings left out, as one view."""
+    places = [m.span(2) for m in _FENCE.finditer(first.text) if 12 < m.end(2) - m.start(2) <= 600]
+    if len(places) == 1:
+        start, end = places[0]
+        return [View("fenced", first.text[start:end], (*first.steps, inside(start)))]
+    step = Step([], [], [], [])
+    length = 0
+    for start, end in places:
+        step.out_starts.append(length)
+        step.in_starts.append(start)
+        step.in_ends.append(end)
+        length += end - start
+        step.out_ends.append(length)
+        length += len(_APART)
+    joined = _APART.join([first.text[start:end] for start, end in places])
+    return [View("fenced", joined, (*first.steps, step))] if places else []
 
 
 # --- decoding --------------------------------------------------------------------------------------------------
@@ -308,6 +325,8 @@ _STOP = frozenset(
 )
 _ENGLISH = _STOP | TRIGGERS
 _LETTERS = re.compile(r"[a-z]{1,24}")
+_SEEN = 2000
+"""Code points, at the end where reading would begin, by which it is decided whether a text is English."""
 _TURNED_WORDS = tuple(
     f" {word} "
     for stop in ("the", "to", "of", "and", "all", "your")
@@ -321,40 +340,45 @@ def _leet(view: View) -> View | None:
     if _LEET_DIGITS.isdisjoint(text):
         return None
     words = text.split()
-    mixed = sum(1 for word in words if not word.isalpha() and _LEET_WORD.match(word) is not None)
+    unlike = [word for word in words if not word.isalpha()]
+    if len(unlike) < 3 or len(unlike) * 5 < len(words):
+        return None
+    mixed = sum(_LEET_WORD.match(word) is not None for word in unlike)
     if mixed < 3 or mixed * 5 < len(words):
         return None
     return canonical(text.translate(_LEET), "leet", view.steps)
 
 
-def _stop_share(text: str) -> float:
-    """Share of English function words and triggers among the first words of `text`, 0 to 1."""
-    words = _LETTERS.findall(text[:2000])
-    return sum(word in _ENGLISH for word in words) / len(words) if len(words) > 3 else 0.0
+def _stop_share(words: list[str], english: frozenset[str] = _ENGLISH) -> float:
+    """Share of English function words and triggers among `words`, 0 to 1."""
+    return sum(map(english.__contains__, words)) / len(words) if len(words) > 3 else 0.0
 
 
 def _turned(view: View) -> Iterable[View]:
     """The text, or those of its lines that read as no language, in rot13 and backwards, where that reads as English."""
     text = view.text
-    share = _stop_share(text)
+    words = _LETTERS.findall(text, 0, _SEEN)
+    share = _stop_share(words)
     found: list[View] = []
     if share < 0.1:
-        for name, turn in _TURNS:
-            turned = turn(text)
-            if _stop_share(turned) > max(0.12, 3 * share):
+        for name, turn, turned_english in _TURNS:
+            if name == "reversed" and len(text) > _SEEN:
+                words = _LETTERS.findall(text, len(text) - _SEEN)
+            if _stop_share(words, turned_english) > max(0.12, 3 * share):
                 steps = (*view.steps, _mirror(len(text))) if name == "reversed" else view.steps
-                found.append(View(name, turned, steps))
+                found.append(View(name, turn(text), steps))
     if found or "\n" not in text or not any(word in text for word in _TURNED_WORDS):
         return found
     pieces: dict[str, list[View]] = {}
     position = 0
     for line in text.split("\n"):
-        if len(line) >= 20 and any(word in line for word in _TURNED_WORDS) and _stop_share(line) < 0.1:
-            for name, turn in _TURNS:
-                turned = turn(line)
-                if _stop_share(turned) > 0.3:
-                    steps = (*view.steps, whole(len(line), position, position + len(line)))
-                    pieces.setdefault(name, []).append(View(name, turned, steps))
+        if len(line) >= 20 and any(word in line for word in _TURNED_WORDS):
+            words = _LETTERS.findall(line, 0, _SEEN)
+            if _stop_share(words) < 0.1:
+                for name, turn, turned_english in _TURNS:
+                    if _stop_share(words, turned_english) > 0.3:
+                        steps = (*view.steps, whole(len(line), position, position + len(line)))
+                        pieces.setdefault(name, []).append(View(name, turn(line), steps))
         position += len(line) + 1
     return [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
 
@@ -364,7 +388,12 @@ def _mirror(length: int) -> Step:
     return whole(length, 0, length)
 
 
-_TURNS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("rot13", lambda text: codecs.encode(text, "rot13")),
-    ("reversed", lambda text: text[::-1]),
+def _rot13(text: str) -> str:
+    return codecs.encode(text, "rot13")
+
+
+_TURNS: tuple[tuple[str, Callable[[str], str], frozenset[str]], ...] = (
+    ("rot13", _rot13, frozenset(map(_rot13, _ENGLISH))),
+    ("reversed", lambda text: text[::-1], frozenset(word[::-1] for word in _ENGLISH)),
 )
+"""Ways of turning a text, and the English words turned: whether a text would read as English is seen without turning it."""
