@@ -127,7 +127,7 @@ def refusal(entry: Entry, rows: Sequence[Row], costs: Costs, now: float) -> Answ
             if costs[measure] > ceiling:
                 return math.inf, max(0.0, amount - window[0]), limit
             wait = _wait(window, wanted - (amount + ceiling) / 2, period, now)
-            if wait >= longest:
+            if wait > longest:
                 longest, left, binding = wait, amount - window[0], limit
     return None if binding is None else (longest, left if left > 0 else 0.0, binding)
 
@@ -188,11 +188,13 @@ def settle(
     The correction goes to the slot of the charge. If that has aged out, or nothing had been charged, what was used
     beyond the charge is charged now, even above the limit: a debt that later calls wait for.
     """
-    for (at, _, _, _, quantum, measure, _), stamp in zip(rows, stamped, strict=True):
+    for (at, _, _, period, quantum, measure, _), stamp in zip(rows, stamped, strict=True):
         excess = actual[measure] - charged[measure]
         if not excess:
             continue
         window = entry[at]
+        if window[1] <= now - period:
+            _age(window, now - period)
         place = _find(window, stamp)
         if place:
             excess = max(excess, -window[place])

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 MICRO = 1e6
 """Microseconds in a second."""
 
-LOOK, CHARGE, KEEP = range(3)
-"""What a decision does: nothing, charge, or charge and name the slots it charged, so that they can be settled."""
+LOOK, CHARGE, KEEP, _TAKE = range(4)
+"""What a decision does: nothing, charge, charge and name the slots it charged, so that they can be settled, or take a
+lease, too."""
 
-_HEADER = 24
-"""Bytes of a window before its slots."""
+_HEAD = struct.Struct("<6d")
+"""What a window begins with, before its older slots; decide.lua tells what it means."""
 
 
 class Script(NamedTuple):
@@ -109,14 +110,16 @@ def plan(limits: tuple[Limit, ...]) -> Plan:
 
 def deciding(mode: int, names: Names, group: tuple[Subject, ...], costs: Costs, lease: str, length: float) -> Command:
     """Ask for a decision; the name of a lease is taken for `length` seconds."""
-    numbers: list[float] = [mode, len(group), length * MICRO]
+    numbers: list[float] = [_TAKE if lease else mode, len(group), length * MICRO]
     fields: list[str] = []
     for _, plan in group:
         numbers += (len(plan.rows), _most(plan), plan.width)
         for field, amount, ceiling, period, quantum, measure, _ in plan.rows:
             numbers += (amount, ceiling, period, quantum, costs[measure])
             fields.append(field)  # type: ignore[arg-type]
-    return Command(DECIDE, names.all(group), (_packed(numbers), lease, *fields))
+    if lease:
+        fields.append(lease)
+    return Command(DECIDE, names.all(group), (_packed(numbers), *fields))
 
 
 def decided(group: tuple[Subject, ...], reply: bytes) -> tuple[Decision, tuple[tuple[float, ...], ...]]:
@@ -167,9 +170,13 @@ def plain(*words: str | int) -> Command:
 def window_use(limit: Limit, log: bytes | None, now: float) -> Use:
     """How far a window is used up at `now` microseconds."""
     period = float(limit.period or 0.0) * MICRO
-    slots = [slot for slot in struct.iter_unpack("<dd", (log or b"")[_HEADER:]) if slot[0] > now - period]
-    after = (slots[-1][0] + period - now) / MICRO if slots else 0.0
-    return Use(limit, math.fsum(used for _, used in slots), after)
+    if not log:
+        return Use(limit, 0.0, 0.0)
+    _, _, _, *newest, _ = _HEAD.unpack_from(log)
+    slots = [*struct.iter_unpack("<dd", log[_HEAD.size :]), tuple(newest)]
+    held = [used for latest, used in slots if latest > now - period]
+    after = (newest[0] + period - now) / MICRO if held else 0.0
+    return Use(limit, math.fsum(held), after)
 
 
 def _packed(numbers: list[float]) -> bytes:

@@ -19,28 +19,34 @@ for s = 1, (read('<d', numbers)) do
     local slot, excess, period, quantum = read('<dddd', numbers, at)
     at, field = at + 32, field + 1
     if excess ~= 0 then
-      local log = call('HGET', hash, ARGV[field]) or ''
-      local sum, first, opened = 0, now, 0
-      if log ~= '' then sum, first, opened = read('<ddd', log) end
-      local place = slot >= 0 and 25 + 16 * (slot - first) or 0
-      if place >= 25 and place + 15 <= #log then
-        local latest, used = read('<dd', log, place)
+      local log, gone = call('HGET', hash, ARGV[field]), now - period
+      local sum, newest, opened, latest, used, lives, older = 0, now, 0, 0, 0, 0, ''
+      if log then
+        sum, newest, opened, latest, used, lives = read('<dddddd', log)
+        older = sub(log, 49)
+      end
+      local place, last, charged = #older - 16 * (newest - slot) + 1, 0, 0
+      if slot >= 0 and slot < newest and place > 0 then last, charged = read('<dd', older, place) end
+      if slot == newest and latest > gone then
         excess = max(excess, -used)
-        changes[#changes + 1] = ARGV[field]
-        changes[#changes + 1] = pack('<ddd', max(sum + excess, 0), first, opened) .. sub(log, 25, place - 1)
-          .. pack('<dd', latest, used + excess) .. sub(log, place + 16)
+        used = used + excess
+      elseif last > gone then
+        excess = max(excess, -charged)
+        older = sub(older, 1, place - 1) .. pack('<dd', last, charged + excess) .. sub(older, place + 16)
       elseif excess > 0 then  -- the slot has aged out, or nothing was charged: a debt that later calls wait for
-        local slots, latest, used = sub(log, 25), now, 0
-        if slots ~= '' and now - opened < quantum then
-          latest, used = read('<dd', slots, #slots - 15)
-          slots = sub(slots, 1, -17)
-        else
-          opened = now
-        end
-        changes[#changes + 1] = ARGV[field]
-        changes[#changes + 1] = pack('<ddd', sum + excess, first, opened) .. slots
-          .. pack('<dd', max(now, latest), used + excess)
         owes = true
+        if now - opened < quantum then
+          latest, used = max(now, latest), used + excess
+        else
+          if log then older = older .. pack('<dd', latest, used) end
+          newest, opened, latest, used = newest + 1, now, now, excess
+        end
+      else
+        excess = 0
+      end
+      if excess ~= 0 then
+        changes[#changes + 1] = ARGV[field]
+        changes[#changes + 1] = pack('<dddddd', max(sum + excess, 0), newest, opened, latest, used, lives) .. older
       end
     end
   end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import pickle
 import threading
 import time
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_guard import Banned, Limit, MemoryStore, Penalty, RateLimiter, RateLimitExceeded, RedisStore
+from langchain_guard.rate_limit import scripts
+from langchain_guard.rate_limit.limits import costs
 from langchain_guard.testing import ManualClock
 from redis_server import RedisServer
 
@@ -406,3 +409,77 @@ def test_the_server_decides_as_the_memory_does(server: RedisServer, steps: list[
         assert memory == redis
         assert used(pair[0], "u1") == used(pair[1], "u1")
     remote.close()
+
+
+BY_OUR_CLOCK = "call('HMGET', '{clock}', 'seconds', 'micros')"
+
+
+def by_our_clock(script: scripts.Script) -> scripts.Script:
+    """The script, but the time is what the test wrote to the server."""
+    source = script.source.replace("call('TIME')", BY_OUR_CLOCK)
+    assert BY_OUR_CLOCK in source
+    return scripts.Script(source, hashlib.sha1(source.encode()).hexdigest())
+
+
+moments = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.5, 0.9375, 1.0, 7.0, 20.0, 59.0]),
+        st.one_of(
+            st.tuples(st.just("hit"), st.integers(1, 2), st.integers(0, 20)),
+            st.tuples(st.just("reserve"), st.integers(0, 30), st.just(0)),
+            st.tuples(st.just("settle"), st.integers(0, 90), st.integers(0, 5)),
+        ),
+    ),
+    min_size=20,
+    max_size=60,
+)
+
+
+@pytest.mark.redis
+@settings(max_examples=120)
+@given(moments)
+def test_the_server_ages_and_settles_as_the_memory_does(
+    server: RedisServer, steps: list[tuple[float, tuple[str, int, int]]]
+) -> None:
+    server.command("FLUSHALL")
+    clock, remote = ManualClock(1000.0), RedisStore(server.url)
+    remote.refusals.longest = 0.0
+    limits = ("6/minute", "25/300 seconds", "100 tokens/minute", "3 concurrent")
+    pair = [RateLimiter(*limits, store=store, clock=clock) for store in (MemoryStore(), remote)]
+    running: list[list[Any]] = []
+
+    def moved(seconds: float) -> None:
+        clock.advance(seconds)
+        whole, rest = divmod(clock(), 1.0)
+        server.command("HSET", "{clock}", "seconds", str(int(whole)), "micros", str(round(rest * 1e6)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DECIDE", "SETTLE"):
+            patch.setattr(scripts, name, by_our_clock(getattr(scripts, name)))
+        for gap, (what, first, second) in steps:
+            moved(gap)
+            if what == "settle":
+                if running:
+                    for limiter, ticket in zip(pair, running.pop(second % len(running)), strict=True):
+                        limiter.store.settle(ticket, costs(1, first), limiter.engine.terms)
+                continue
+            amounts = costs(first, second) if what == "hit" else costs(1, first)
+            answers = [
+                limiter.engine.single.ask(limiter.engine.spelled("u1").subjects, amounts, hold=what == "reserve")
+                for limiter in pair
+            ]
+            (memory, one), (redis, two) = answers
+            assert memory._replace(retry_after=None, source="redis") == redis._replace(retry_after=None)
+            assert redis.retry_after == (memory.retry_after and pytest.approx(memory.retry_after, abs=2e-6))
+            if one is not None:
+                running.append([one, two])
+    remote.close()
+
+
+def test_a_call_longer_than_the_window_owes_what_it_used_above_its_reservation(stand: Stand) -> None:
+    limiter = stand.limiter("100 tokens/0.2 seconds")
+    with limiter.reserve("u1", tokens=10) as held:
+        stand.advance(0.21)
+        held.settle(tokens=130)
+    assert used(limiter, "u1") == [120.0]
+    assert not stand.hit(limiter, "u1", tokens=1).allowed
