@@ -19,7 +19,7 @@ from langchain_guard.rate_limit.settings import LimiterSettings
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from langchain_guard.rate_limit.protocol import Ticket
+    from langchain_guard.rate_limit.protocol import Ticket, Use
     from langchain_guard.run import Call
     from langchain_guard.verdict import Action, Verdict
 
@@ -125,25 +125,34 @@ class ByHand(LimiterSettings):
         refused = self.over_cap(caller, amounts)
         return self.store.peek(caller.subjects, amounts, self.engine.terms) if refused is None else refused
 
+    async def apeek(
+        self,
+        key: str,
+        *,
+        requests: float = 1,
+        tokens: float = 0,
+        input_tokens: float = 0,
+        output_tokens: float = 0,
+        cost: float = 0.0,
+        ip: str | None = None,
+        tier: str | None = None,
+    ) -> Decision:
+        """As `peek`."""
+        amounts = costs(requests, tokens, input_tokens, output_tokens, cost)
+        caller = self.engine.spelled(key, ip, tier)
+        refused = self.over_cap(caller, amounts)
+        return await self.store.apeek(caller.subjects, amounts, self.engine.terms) if refused is None else refused
+
     def usage(self, key: str, *, ip: str | None = None, tier: str | None = None) -> list[dict[str, Any]]:
         """How far each limit of a key is used up: rows for ``pandas.DataFrame``, periods in seconds."""
-        rows = []
-        caller = self.engine.spelled(key, ip, tier)
-        for subject in caller.subjects:
-            for limit, used, reset_after in self.store.use(subject, self.engine.terms):
-                rows.append(
-                    {
-                        "key": subject[0],
-                        "limit": str(limit),
-                        "measure": limit.measure,
-                        "scope": limit.scope,
-                        "period": limit.period,
-                        "amount": limit.amount,
-                        "used": used,
-                        "remaining": max(0.0, limit.amount - used),
-                        "reset_after": reset_after,
-                    }
-                )
+        subjects = self.engine.spelled(key, ip, tier).subjects
+        return [row for subject in subjects for row in _rows(subject[0], self.store.use(subject, self.engine.terms))]
+
+    async def ausage(self, key: str, *, ip: str | None = None, tier: str | None = None) -> list[dict[str, Any]]:
+        """As `usage`."""
+        rows: list[dict[str, Any]] = []
+        for subject in self.engine.spelled(key, ip, tier).subjects:
+            rows += _rows(subject[0], await self.store.ause(subject, self.engine.terms))
         return rows
 
     def ban(self, key: str, seconds: float) -> None:
@@ -152,17 +161,27 @@ class ByHand(LimiterSettings):
         Raises:
             ConfigError: The key is empty, or the time is not positive.
         """
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-            raise ConfigError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
-        self.store.ban(as_key(key), float(seconds), self.engine.terms)
+        self.store.ban(as_key(key), _seconds(seconds), self.engine.terms)
+
+    async def aban(self, key: str, seconds: float) -> None:
+        """As `ban`."""
+        await self.store.aban(as_key(key), _seconds(seconds), self.engine.terms)
 
     def unban(self, key: str) -> None:
         """End a time-out or ban, and forget the strikes behind it."""
         self.store.unban(as_key(key), self.engine.terms)
 
+    async def aunban(self, key: str) -> None:
+        """As `unban`."""
+        await self.store.aunban(as_key(key), self.engine.terms)
+
     def reset(self, key: str) -> None:
         """Forget what a key used, its strikes and bans; calls that run keep their places."""
         self.store.reset(as_key(key), self.engine.terms)
+
+    async def areset(self, key: str) -> None:
+        """As `reset`."""
+        await self.store.areset(as_key(key), self.engine.terms)
 
     def reserve(
         self,
@@ -219,6 +238,31 @@ class ByHand(LimiterSettings):
     def _verdict(self, decision: Decision) -> Verdict:
         refused: Action = "flag" if self.on_limit == "flag" else "block"
         return verdict_of(self.get_name(), decision, "allow" if decision.allowed else refused)
+
+
+def _rows(key: str, uses: list[Use]) -> list[dict[str, Any]]:
+    """How far limits of a key are used up, as plain rows."""
+    return [
+        {
+            "key": key,
+            "limit": str(limit),
+            "measure": limit.measure,
+            "scope": limit.scope,
+            "period": limit.period,
+            "amount": limit.amount,
+            "used": used,
+            "remaining": max(0.0, limit.amount - used),
+            "reset_after": reset_after,
+        }
+        for limit, used, reset_after in uses
+    ]
+
+
+def _seconds(seconds: Any) -> float:
+    """The length of a ban."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise ConfigError(f"ban(seconds={seconds!r}): must be a positive number of seconds")
+    return float(seconds)
 
 
 class Reservation:

@@ -141,3 +141,15 @@ class Store(Protocol):
 
     async def astrike(self, key: str, penalty: Penalty, terms: Terms) -> float:
         """As `strike`."""
+
+    async def ause(self, subject: Subject, terms: Terms) -> list[Use]:
+        """As `use`."""
+
+    async def aban(self, key: str, seconds: float, terms: Terms) -> None:
+        """As `ban`."""
+
+    async def aunban(self, key: str, terms: Terms) -> None:
+        """As `unban`."""
+
+    async def areset(self, key: str, terms: Terms) -> None:
+        """As `reset`."""

@@ -167,6 +167,22 @@ class RedisStore:
         """As `strike`."""
         return await self._connection.arun(self._striking(key, penalty, terms))
 
+    async def ause(self, subject: Subject, terms: Terms) -> list[Use]:
+        """As `use`."""
+        return await self._connection.arun(self._using(subject, terms))
+
+    async def aban(self, key: str, seconds: float, terms: Terms) -> None:
+        """As `ban`."""
+        await self._connection.arun(self._banning(key, seconds, terms))
+
+    async def aunban(self, key: str, terms: Terms) -> None:
+        """As `unban`."""
+        await self._connection.arun(self._forgetting(key, terms, used=False))
+
+    async def areset(self, key: str, terms: Terms) -> None:
+        """As `reset`."""
+        await self._connection.arun(self._forgetting(key, terms, used=True))
+
     # -- what is sent and what comes back, for threads and coroutines alike
 
     def _deciding(

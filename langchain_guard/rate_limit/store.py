@@ -289,6 +289,22 @@ class MemoryStore:
         """As `strike`; nothing is waited for."""
         return self.strike(key, penalty, terms)
 
+    async def ause(self, subject: Subject, terms: Terms) -> list[Use]:
+        """As `use`; nothing is waited for."""
+        return self.use(subject, terms)
+
+    async def aban(self, key: str, seconds: float, terms: Terms) -> None:
+        """As `ban`; nothing is waited for."""
+        self.ban(key, seconds, terms)
+
+    async def aunban(self, key: str, terms: Terms) -> None:
+        """As `unban`; nothing is waited for."""
+        self.unban(key, terms)
+
+    async def areset(self, key: str, terms: Terms) -> None:
+        """As `reset`; nothing is waited for."""
+        self.reset(key, terms)
+
     # -- under the lock
 
     def _time(self, terms: Terms) -> float:

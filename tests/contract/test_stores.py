@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_guard import Banned, Limit, MemoryStore, Penalty, RateLimiter, RateLimitExceeded, RedisStore
+from langchain_guard import Banned, ConfigError, Limit, MemoryStore, Penalty, RateLimiter, RateLimitExceeded, RedisStore
 from langchain_guard.rate_limit import scripts
 from langchain_guard.rate_limit.limits import costs
 from langchain_guard.testing import ManualClock
@@ -226,6 +226,31 @@ def test_a_lease_of_the_dead_runs_out(stand: Stand) -> None:
     stand.advance(0.11)
     with limiter.reserve("u1"):
         assert used(limiter, "u1") == [1.0]
+
+
+def test_looking_and_banning_for_coroutines(stand: Stand) -> None:
+    limiter = stand.limiter("2/minute", "1 concurrent", Limit(9, 60, scope="global"), penalty=Penalty(strikes=1))
+
+    async def work() -> None:
+        await limiter.ahit("u1")
+        assert [row["used"] for row in await limiter.ausage("u1")] == [1.0, 0.0, 1.0]
+        assert (await limiter.apeek("u1")).remaining == 1.0
+        assert not (await limiter.apeek("u1", requests=2)).allowed
+        await limiter.aban("u1", 100)
+        assert (await limiter.ahit("u1")).banned
+        await limiter.aunban("u1")
+        assert (await limiter.ahit("u1")).allowed
+        assert (await limiter.ahit("u1")).banned
+        await limiter.areset("u1")
+        assert (await limiter.ahit("u1")).remaining == 1.0
+        for wrong in (0, -1, float("inf"), True, "1"):
+            with pytest.raises(ConfigError, match="ban\\(seconds="):
+                await limiter.aban("u1", wrong)
+        with pytest.raises(ConfigError):
+            await limiter.areset("")
+
+    stand.runner.run(work())
+    assert limiter.usage("u1") == stand.runner.run(limiter.ausage("u1")) or stand.store.remote
 
 
 def test_async_reservations(stand: Stand) -> None:

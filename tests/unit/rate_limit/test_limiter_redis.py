@@ -291,6 +291,23 @@ def test_a_ban_holds_without_the_server(server: RedisServer, store: RedisStore) 
     assert limiter.hit("u1").banned
 
 
+def test_coroutines_look_and_ban_without_waiting_for_the_server(server: RedisServer, store: RedisStore) -> None:
+    limiter = RateLimiter("20/minute", store=store, clock=ManualClock())
+
+    async def work() -> None:
+        await limiter.ahit("u1")
+        server.kill()
+        assert [row["used"] for row in await limiter.ausage("u1")] == [0.0]
+        await limiter.aban("u1", 100)
+        assert (await limiter.ahit("u1")).banned
+        await limiter.aunban("u1")
+        await limiter.areset("u1")
+        assert (await limiter.apeek("u1"))[5:] == ("local", False)
+        await store.aclose()
+
+    asyncio.run(work())
+
+
 # -- remembered refusals
 
 
