@@ -20,7 +20,9 @@ This module imports nothing of LangChain.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,3 +127,22 @@ class OutputBlocked(Refused):
 
 class ToolDenied(Refused):
     """A tool call is out of scope."""
+
+
+_Settings = TypeVar("_Settings", bound=type[Any])
+
+
+def strict(cls: _Settings) -> _Settings:
+    """Class decorator for settings: a keyword that the class does not have is a `ConfigError`, as it is for guards."""
+    build = cls.__init__
+    known = frozenset(inspect.signature(cls).parameters)
+
+    @functools.wraps(build)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        if unknown := kwargs.keys() - known:
+            names = ", ".join(sorted(name for name in known if not name.startswith("_")))
+            raise ConfigError(f"{cls.__name__} has no argument {min(unknown)!r}; it has {names}")
+        build(self, *args, **kwargs)
+
+    cls.__init__ = checked
+    return cls

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ GLOBAL = "global"
 _RESERVED = frozenset({ANONYMOUS, GLOBAL})
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A caller, as the application knows it.
@@ -37,7 +38,7 @@ class Identity:
         scopes: What the caller may do, such as ``{"orders:read"}``; asked for by ``ToolRule(requires=...)``.
 
     Raises:
-        ConfigError: An argument is of another type, the user or the tier is empty, the address is none, or ``verified``
+        ConfigError: An argument is unknown or of another type, the user or the tier is empty, the address is none, or ``verified``
             is claimed without a user.
     """
 

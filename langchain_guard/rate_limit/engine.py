@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, GuardUnavailable
 from langchain_guard.identity import identity_of
 from langchain_guard.rate_limit.callers import Caller, Callers, as_key
 from langchain_guard.rate_limit.gate import Gate
@@ -34,6 +34,7 @@ class Engine:
         teller: Decides at once, where all limits are windows of scope "user" in memory and no more.
         owner: What makes two limiters the same one.
         measures: What the limits count.
+        penniless: Whether money is limited and nothing tells of any: only `hit` and `reserve` can be told it.
         caps: Whether a single call is capped.
         holds: Whether a wrapped call has something to settle.
     """
@@ -47,6 +48,7 @@ class Engine:
     teller: Teller | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
+    penniless: bool
     caps: bool
     holds: bool
 
@@ -70,6 +72,7 @@ class Engine:
             if compiled.simple and isinstance(store, MemoryStore):
                 teller = store.teller(compiled, terms, refuses=single.penalty is None)
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
+        measures = frozenset(limit.measure for limit in every)
         return cls(
             store=store,
             terms=terms,
@@ -79,7 +82,8 @@ class Engine:
             prices=prices,
             teller=teller,
             owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
-            measures=frozenset(limit.measure for limit in every),
+            measures=measures,
+            penniless="cost" in measures and prices is None and limiter.estimate is None,
             caps=any(limit.period == CALL for limit in every),
             holds=limiter.refund_on_error or any(limit.settles for limit in every),
         )
@@ -104,12 +108,27 @@ class Engine:
             identity = limiter.identify(config) or identity_of(None)
         return self.callers.of(identity, config)
 
+    def must_know_prices(self) -> None:
+        """Refuse to limit what a chain costs without knowing what anything costs.
+
+        Raises:
+            ConfigError: There is a limit on cost, and neither `prices` nor `estimate`.
+        """
+        if self.penniless:
+            raise ConfigError("RateLimiter: a limit on cost needs prices={'model': (input, output)} in US dollars")
+
     def estimate(self, limiter: LimiterSettings, value: Any) -> Costs:
         """What a call with this input will probably take; only what some limit asks for is looked at."""
         if self.measures <= {"requests", "concurrent"}:
             return ONE
+        self.must_know_prices()
         if limiter.estimate is not None:
-            amounts = _amounts(limiter.estimate(value))
+            estimated = limiter.estimate(value)
+            amounts = _amounts(estimated)
+            tells_cost = isinstance(estimated, dict) and "cost" in estimated
+            if "cost" in self.measures and self.prices is None and not tells_cost:
+                text = "estimate= told no cost: return a dict with 'cost', or give prices=."
+                raise GuardUnavailable(text, rule="estimate", cause="KeyError")
         else:
             prompt = count_tokens(value)
             answer = float(limiter.max_tokens or self.store.local.answer or FIRST_ANSWER)

@@ -229,7 +229,7 @@ class RateLimiter(ByHand):
     # -- links and wraps
 
     def _must_wrap(self) -> None:
-        """Refuse to be a link if there is something to settle.
+        """Refuse to be a link if there is something to settle, or money to count without prices.
 
         Raises:
             ConfigError: There is.
@@ -239,6 +239,7 @@ class RateLimiter(ByHand):
                 f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be settled; "
                 "write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
             )
+        self.engine.must_know_prices()
 
     def __or__(self, other: Any) -> Any:
         self._must_wrap()
@@ -262,8 +263,7 @@ class RateLimiter(ByHand):
         Raises:
             ConfigError: There is a limit on cost and no `prices`, or none for this model.
         """
-        if "cost" in self.engine.measures and not self.prices and self.estimate is None:
-            raise ConfigError("RateLimiter: a limit on cost needs prices={'model': (input, output)} in US dollars")
+        self.engine.must_know_prices()
         models = models_in(runnable)
         taken: dict[str, Any] = {}
         if len(models) == 1:

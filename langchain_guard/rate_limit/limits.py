@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ _SYNTAX = (
 )
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `amount` of a measure in any `period`.

@@ -11,9 +11,10 @@ import math
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, fields
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Penalty:
     """What happens to a caller who does not stop.

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 from langchain_guard.rate_limit import scripts
 from langchain_guard.rate_limit.breaker import Away, Breaker, Refusals
 from langchain_guard.rate_limit.connection import Connection
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from langchain_guard.rate_limit.penalty import Penalty
 
 
+@strict
 class RedisStore:
     """Counts on a Redis or Valkey server, exactly, for all processes that name the same server and namespace.
 

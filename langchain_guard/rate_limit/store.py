@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 from langchain_guard.identity import ANONYMOUS, GLOBAL
 from langchain_guard.rate_limit import policy
 from langchain_guard.rate_limit.decision import Decision
@@ -40,6 +40,7 @@ _stores: weakref.WeakSet[MemoryStore] = weakref.WeakSet()
 _RESERVED = frozenset({ANONYMOUS, GLOBAL})
 
 
+@strict
 class MemoryStore:
     """Counts in this process, exactly; the default.
 

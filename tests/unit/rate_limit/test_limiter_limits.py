@@ -100,8 +100,10 @@ def test_every_limit_spells_itself(limit: Limit, text: str) -> None:
 def test_a_scoped_limit_is_data() -> None:
     limit = Limit(1000, 60, scope="global")
     assert as_limit(limit.plain()) == limit
-    with pytest.raises(ConfigError, match="amount, period, measure, scope"):
+    with pytest.raises(ConfigError, match="'unit'; it has amount, measure, period, scope"):
         as_limit({"amount": 1, "unit": "minute"})
+    with pytest.raises(ConfigError, match="amount, period, measure, scope, not period"):
+        as_limit({"period": 60})
     with pytest.raises(ConfigError, match="not int"):
         as_limit(20)
 

@@ -5,15 +5,27 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core._api import LangChainBetaWarning
 from langchain_core.load import dumps, loads
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 
-from langchain_guard import ConfigError, Identity, Limit, MemoryStore, Penalty, RateLimiter, RateLimitExceeded
+from langchain_guard import (
+    ConfigError,
+    Identity,
+    Limit,
+    MemoryStore,
+    Penalty,
+    RateLimiter,
+    RateLimitExceeded,
+    RedisStore,
+)
 from langchain_guard.testing import ManualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ME = Identity(user="u1").config()
 
@@ -228,3 +240,20 @@ def test_a_copy_with_other_limits_compiles_them() -> None:
 def test_config_specs_are_the_two_plain_keys() -> None:
     chain = RateLimiter("2/minute") | RunnablePassthrough()
     assert sorted(spec.id for spec in chain.config_specs) == ["client_ip", "user_id"]
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: Penalty(zap=1), "strikes"),
+        (lambda: Limit(1, 60, zap=1), "amount, measure, period, scope"),
+        (lambda: Identity(user="u1", zap=1), "ip, scopes, tier, user, verified"),
+        (lambda: MemoryStore(zap=1), "max_keys, when_full"),
+        (lambda: RedisStore("redis://localhost", zap=1), "cluster, namespace, timeout, url"),
+        (lambda: RateLimiter("1/minute", penalty={"zap": 1}), "strikes"),
+        (lambda: RateLimiter({"amount": 1, "zap": 1}), "amount, measure, period, scope"),
+    ],
+)
+def test_an_unknown_setting_is_named(make: Callable[[], object], names: str) -> None:
+    with pytest.raises(ConfigError, match=f"no argument 'zap'; it has .*{names}"):
+        make()

@@ -417,7 +417,41 @@ def test_wrap_says_which_price_is_missing() -> None:
     with pytest.raises(ConfigError, match=r"'scripted'.*small"):
         RateLimiter("$1/day", prices={"small": (1, 1)}).wrap(chat_openai_like())
     RateLimiter("$1/day", prices={"small": (1, 1)}, unknown_model="dearest").wrap(chat_openai_like())
-    RateLimiter("$1/day").hit("u1", cost=0.5)
+
+
+@pytest.mark.parametrize("limits", [("$1/day",), ("$0.01/call",), ("9/minute", "$0.01/call")])
+def test_a_chain_cannot_be_limited_in_money_without_prices(limits: tuple[str, ...]) -> None:
+    limiter, model = RateLimiter(*limits), ScriptedChatModel("a")
+    ways = [
+        lambda: limiter | model,
+        lambda: {"question": RunnablePassthrough()} | limiter,
+        lambda: limiter.pipe(model),
+        lambda: limiter.wrap(model),
+        lambda: limiter.invoke("hi"),
+        lambda: list(limiter.stream("hi")),
+        lambda: limiter.batch(["hi", "ho"]),
+        lambda: limiter.check("hi"),
+    ]
+    for way in ways:
+        with pytest.raises(ConfigError, match=r"prices=|wrap"):
+            way()
+    assert model.calls == 0
+
+
+def test_by_hand_money_needs_no_prices() -> None:
+    limiter = RateLimiter("$1/day", "$0.60/call", clock=ManualClock())
+    assert limiter.hit("u1", cost=0.5).allowed
+    assert [limiter.hit("u1", cost=0.7).limit, limiter.hit("u1", cost=0.6).limit] == ["$0.60/call", "$1/day"]
+    with limiter.reserve("u1", cost=0.5) as held:
+        held.settle(cost=0.1)
+    assert used(limiter) == [pytest.approx(0.6)]
+
+
+def test_an_estimate_that_tells_tokens_alone_counts_no_money() -> None:
+    with pytest.raises(GuardUnavailable, match=r"estimate=.*cost.*prices="):
+        RateLimiter("$1/day", estimate=lambda _: 9).wrap(ScriptedChatModel("a")).invoke("hi", ME)
+    free = RateLimiter("$1/day", estimate=lambda _: {"tokens": 9, "cost": 0.0}).wrap(ScriptedChatModel("a"))
+    assert free.invoke("hi", ME).content == "a"
 
 
 def test_messages_count_more_than_their_text() -> None:
