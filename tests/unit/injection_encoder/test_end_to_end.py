@@ -97,6 +97,15 @@ def test_the_model_is_the_mean_of_its_seeds_and_the_same_each_time(arguments: li
     assert not np.allclose(one["head.w"], two["head.w"])
 
 
+def test_scales_are_set_anew_without_training(arguments: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    card = trained(folder, arguments, 1)
+    old = {**card, "paired": {kind: [0.0, 1.0, 2.0, 3.0] for kind in card["paired"]}, "linear": {}}
+    (folder / "card.json").write_text(json.dumps(old), "utf-8")
+    assert main([*arguments, "--rescale", "-o", str(folder)]) == 0
+    assert json.loads((folder / "card.json").read_text("utf-8")) == card
+
+
 def test_a_fold_scores_what_it_leaves_out(arguments: list[str], tmp_path: Path) -> None:
     rows = Path(arguments[0])
     more = "".join(
