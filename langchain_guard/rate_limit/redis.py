@@ -42,6 +42,9 @@ class RedisStore:
     limits of one subject are decided in one step, and several subjects (user, address, everybody) one after the other:
     what was taken is given back if a later one refuses.
 
+    A limiter with such a store dumps without its address; ``load`` is told it by
+    ``secrets_map={"LANGCHAIN_GUARD_REDIS_URL": "redis://..."}``. Pickles carry it.
+
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, as redis-py reads it.
         timeout: Most seconds to wait for the server, for a connection and for an answer.
@@ -90,6 +93,10 @@ class RedisStore:
 
     def __reduce__(self) -> tuple[type[RedisStore], tuple[Any, ...]]:
         return type(self), (self.url, self.timeout, self.namespace, self.cluster)
+
+    def settings(self) -> dict[str, Any]:
+        """What builds a store like this one, but for the address."""
+        return {"timeout": self.timeout, "namespace": self.namespace, "cluster": self.cluster}
 
     @property
     def breaker(self) -> Breaker:

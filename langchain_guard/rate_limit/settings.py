@@ -13,11 +13,15 @@ from langchain_guard.rate_limit.callers import Require
 from langchain_guard.rate_limit.limits import Limit, as_limits
 from langchain_guard.rate_limit.penalty import Penalty
 from langchain_guard.rate_limit.protocol import OnStoreError
+from langchain_guard.rate_limit.redis import RedisStore
 from langchain_guard.rate_limit.store import MemoryStore
 from langchain_guard.runnable import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+REDIS_URL = "LANGCHAIN_GUARD_REDIS_URL"
+"""The name under which ``load(dump, secrets_map={...})`` is told the address of a server."""
 
 
 class LimiterSettings(Guard):
@@ -53,6 +57,8 @@ class LimiterSettings(Guard):
             if "limits" in settings:
                 raise ConfigError("RateLimiter takes its limits as positional arguments or as limits=, not both")
             settings["limits"] = limits
+        if isinstance(settings.get("store"), dict) and "store_url" in settings:  # out of a dump
+            settings["store"] = {**settings["store"], "url": settings.pop("store_url")}
         super().__init__(**settings)
 
     # -- construction
@@ -98,6 +104,12 @@ class LimiterSettings(Guard):
     @field_validator("store", mode="before")
     @classmethod
     def _check_store(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "url" in value:
+            if not value["url"]:
+                raise ValueError(
+                    f"its address is not in the dump: load it with secrets_map={{{REDIS_URL!r}: 'redis://...'}}"
+                )
+            return RedisStore(**value)
         if value is None or isinstance(value, dict):
             return MemoryStore(**(value or {}))
         if not hasattr(value, "areserve"):
@@ -147,16 +159,15 @@ class LimiterSettings(Guard):
         }
         if self.penalty is not None:
             plain["penalty"] = self.penalty.plain()
-        if not self.store.remote:
-            plain["store"] = self.store.settings()
+        plain["store"] = self.store.settings()
+        if self.store.remote:
+            plain["store_url"] = REDIS_URL  # beside the store: a dump hides secrets of its own arguments only
         return {name: value for name, value in plain.items() if value}
 
-    def to_json(self) -> Any:
-        """As every guard's; a remote store holds a connection, which no dump can carry."""
-        dumped = super().to_json()
-        if self.store.remote:
-            dumped["kwargs"]["holds_callables"] = sorted({*dumped["kwargs"].get("holds_callables", ()), "store"})
-        return dumped
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """A dump names the address of a server, which may hold a password, and does not tell it."""
+        return {"store_url": REDIS_URL} if self.store.remote else {}
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()

@@ -172,13 +172,21 @@ def test_a_limiter_with_a_callable_does_not_load(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-def test_a_limiter_on_a_server_does_not_load_as_one_in_memory() -> None:
-    from langchain_guard import RedisStore
-
-    text = dumps(RateLimiter("20/minute", store=RedisStore("redis://:hunter2@localhost:1")))
+def test_a_limiter_on_a_server_loads_where_its_address_is_told() -> None:
+    url = "redis://:hunter2@localhost:1"
+    store = RedisStore(url, timeout=0.5, namespace="shop")
+    text = dumps(RateLimiter("20/minute", store=store, on_store_error="closed"))
     assert "hunter2" not in text
-    with pytest.raises(ConfigError, match="store"):
-        loads(text, allowed_objects=[RateLimiter], valid_namespaces=["langchain_guard"])
+    assert "localhost" not in text
+    known: dict[str, Any] = {"allowed_objects": [RateLimiter], "valid_namespaces": ["langchain_guard"]}
+    revived = loads(text, secrets_map={"LANGCHAIN_GUARD_REDIS_URL": url}, **known)
+    assert (revived.store.url, revived.store.timeout, revived.store.namespace) == (store.url, 0.5, "shop")
+    assert (revived.on_store_error, revived.limits) == ("closed", RateLimiter("20/minute").limits)
+    for missing in ({}, {"LANGCHAIN_GUARD_REDIS_URL": ""}):
+        with pytest.raises(ConfigError, match=r"store=.*LANGCHAIN_GUARD_REDIS_URL"):
+            loads(text, secrets_map=missing, **known)
+    with pytest.raises(ConfigError, match=r"url=\.\.\."):
+        loads(text, secrets_map={"LANGCHAIN_GUARD_REDIS_URL": "http://localhost"}, **known)
 
 
 def test_pickles_carry_settings_and_no_counts() -> None:
