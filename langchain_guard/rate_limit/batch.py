@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +17,16 @@ from langchain_guard.rate_limit.usage import Meter, counted
 from langchain_guard.run import ARun, Call, Run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from langchain_core.runnables import RunnableConfig
 
     from langchain_guard.rate_limit.by_hand import ByHand
     from langchain_guard.rate_limit.decision import Decision
+    from langchain_guard.rate_limit.gate import Admission
+    from langchain_guard.rate_limit.protocol import Subject
+
+_NOTHING = costs()
 
 
 class Prepaid(Meter):
@@ -43,20 +50,23 @@ class _Share:
         self.caller = caller
         self.items: list[int] = []
         self.amounts: list[Costs] = []
-        self.ticket: Ticket | None = None
-        self.decision: Decision | None = None
+        self.admissions: list[Admission] = []
 
     @property
-    def total(self) -> Costs:
-        """What all of its items take."""
-        return tuple(map(sum, zip(*self.amounts, strict=True)))  # type: ignore[return-value]
+    def asks(self) -> list[Costs]:
+        """What is asked for: all that its items take at once and, since each needs a place to run, the other places."""
+        total: Costs = tuple(map(sum, zip(*self.amounts, strict=True)))  # type: ignore[assignment]
+        limited = any(plan.leases < math.inf for _, plan in self.caller.subjects)
+        return [total, *[_NOTHING] * (len(self.items) - 1 if limited else 0)]
 
 
 def _shares(limiter: ByHand, inputs: Sequence[Any], configs: Sequence[RunnableConfig]) -> list[_Share]:
     """Who pays for which items; nothing if the batch has to be let in item by item."""
     engine = limiter.engine
-    if limiter.on_limit != "raise" or len(inputs) < 2 or "concurrent" in engine.measures:
+    if limiter.on_limit != "raise" or len(inputs) < 2:
         return []
+    if "concurrent" in engine.measures and (configs[0].get("max_concurrency") or len(inputs)) < len(inputs):
+        return []  # they do not all run at a time
     shares: dict[tuple[Any, ...], _Share] = {}
     for item, (value, config) in enumerate(zip(inputs, configs, strict=True)):
         call = Call(config)
@@ -72,20 +82,30 @@ def _shares(limiter: ByHand, inputs: Sequence[Any], configs: Sequence[RunnableCo
         share = shares.setdefault(tuple(key for key, _ in caller.subjects), _Share(caller))
         share.items.append(item)
         share.amounts.append(engine.reservation(amounts, caller))
-    return list(shares.values())
+    return list(shares.values()) if _fit_at_once(shares.values()) else []
+
+
+def _fit_at_once(shares: Iterable[_Share]) -> bool:
+    """Whether all items could ever run at a time."""
+    places: Counter[Subject] = Counter()
+    for share in shares:
+        for subject in share.caller.subjects:
+            places[subject] += len(share.items)
+    return all(wanted <= plan.leases for (_, plan), wanted in places.items())
 
 
 def _paid(limiter: ByHand, shares: list[_Share], configs: Sequence[RunnableConfig]) -> list[RunnableConfig]:
     """The configs of the items, each with its part of what was admitted."""
     paid = list(configs)
     for share in shares:
-        for item, amounts in zip(share.items, share.amounts, strict=True):
+        decision, whole = share.admissions[0]
+        admissions = itertools.chain(share.admissions, itertools.repeat((decision, None)))
+        for item, amounts, (_, place) in zip(share.items, share.amounts, admissions, strict=False):
             ticket = None
-            if share.ticket is not None:
-                ticket = Ticket(share.ticket.subjects, amounts, share.ticket.stamps, source=share.ticket.source)
-            assert share.decision is not None
-            prepaid = Prepaid(limiter, share.caller.key, share.decision, ticket)
-            paid[item] = _with_handler(paid[item], prepaid)
+            if whole is not None:
+                lease = place.lease if place is not None else 0
+                ticket = Ticket(whole.subjects, amounts, whole.stamps, lease, whole.source)
+            paid[item] = _with_handler(paid[item], Prepaid(limiter, share.caller.key, decision, ticket))
     return paid
 
 
@@ -111,22 +131,25 @@ def _unstarted(paid: Sequence[RunnableConfig]) -> Iterator[Ticket]:
                     yield handler.ticket
 
 
-_NOTHING = costs()
-
-
 @contextmanager
 def admitted(limiter: ByHand, inputs: Sequence[Any], configs: list[RunnableConfig]) -> Iterator[list[RunnableConfig]]:
     """Admit a batch as a whole, or raise; the configs to run its items with."""
     engine = limiter.engine
     shares = _shares(limiter, inputs, configs)
-    for done, share in enumerate(shares):
-        share.decision, share.ticket = engine.gate.ask(share.caller.subjects, share.total, hold=True)
-        if not share.decision.allowed:
-            for earlier in shares[:done]:
-                if earlier.ticket is not None:
-                    engine.store.settle(earlier.ticket, _NOTHING, engine.terms)
-            with Run(limiter, configs[0], inputs) as run:
-                limiter.refuse(share.decision, run.call)
+    taken: list[Ticket] = []
+    try:
+        for share in shares:
+            for amounts in share.asks:
+                decision, ticket = engine.gate.ask(share.caller.subjects, amounts, hold=True)
+                if not decision.allowed:
+                    with Run(limiter, configs[0], inputs) as run:
+                        limiter.refuse(decision, run.call)
+                share.admissions.append((decision, ticket))
+                taken += [ticket] if ticket is not None else []
+    except BaseException:  # what was taken is given back
+        for earlier in taken:
+            engine.store.settle(earlier, _NOTHING, engine.terms)
+        raise
     paid = _paid(limiter, shares, configs)
     try:
         yield paid
@@ -142,14 +165,22 @@ async def aadmitted(
     """As `admitted`."""
     engine = limiter.engine
     shares = _shares(limiter, inputs, configs)
-    for done, share in enumerate(shares):
-        share.decision, share.ticket = await engine.gate.aask(share.caller.subjects, share.total, hold=True)
-        if not share.decision.allowed:
-            for earlier in shares[:done]:
-                if earlier.ticket is not None:
-                    await engine.store.asettle(earlier.ticket, _NOTHING, engine.terms)
-            async with ARun(limiter, configs[0], inputs) as run:
-                limiter.refuse(share.decision, run.call)
+    taken: list[Ticket] = []
+    try:
+        for share in shares:
+            for amounts in share.asks:
+                decision, ticket = await engine.gate.aask(share.caller.subjects, amounts, hold=True)
+                if not decision.allowed:
+                    for earlier in taken:
+                        await engine.store.asettle(earlier, _NOTHING, engine.terms)
+                    async with ARun(limiter, configs[0], inputs) as run:
+                        limiter.refuse(decision, run.call)
+                share.admissions.append((decision, ticket))
+                taken += [ticket] if ticket is not None else []
+    except BaseException:  # cancelled while it asked; a second settlement does nothing
+        for earlier in taken:
+            engine.store.settle(earlier, _NOTHING, engine.terms)
+        raise
     paid = _paid(limiter, shares, configs)
     try:
         yield paid

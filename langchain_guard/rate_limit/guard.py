@@ -209,7 +209,12 @@ class RateLimiter(ByHand):
         return aadmitted(self, inputs, configs)
 
     def batch(self, inputs: Any, config: Any = None, *, return_exceptions: bool = False, **kwargs: Any) -> Any:
-        """As LangChain's; with ``on_limit="raise"`` all items are admitted or none, unless `return_exceptions`."""
+        """As LangChain's; with ``on_limit="raise"`` all items are admitted or none, unless `return_exceptions`.
+
+        Under a limit on running calls that means a place for every item before the first one runs. A batch that needs no
+        such thing, as `max_concurrency` lets fewer run at a time, or could never have it, as it has more items than the
+        limit has places, is admitted item by item instead: its items share places as they come free.
+        """
         configs = get_config_list(config, len(inputs)) if inputs else []
         if return_exceptions or not inputs:
             return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)

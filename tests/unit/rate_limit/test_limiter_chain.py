@@ -325,6 +325,88 @@ def test_an_item_that_fails_keeps_its_reservation_and_the_others_settle(clock: M
     assert used(limiter) == [124.0]
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_batch_takes_a_place_for_every_item_or_none(asynchronous: bool, clock: ManualClock) -> None:
+    limiter = RateLimiter("100/minute", "3 concurrent", clock=clock)
+    ran: list[int] = []
+    chain = limiter.wrap(RunnableLambda(lambda x: ran.append(x) or x))
+
+    def batch(values: list[int], **config: Any) -> Any:
+        config = {**ME, **config}
+        return run(chain.abatch(values, config)) if asynchronous else chain.batch(values, config)
+
+    def used() -> list[float]:
+        return [row["used"] for row in limiter.usage("u1")]
+
+    with limiter.reserve("u1"):
+        with pytest.raises(RateLimitExceeded) as caught:
+            batch([1, 2, 3])
+        assert (caught.value.limit, ran, used()) == ("3 concurrent", [], [1.0, 1.0])
+        assert batch([1, 2]) == [1, 2]
+        assert used() == [3.0, 1.0]
+    assert batch([1, 2, 3]) == [1, 2, 3]
+    assert batch([1, 2, 3, 4, 5], max_concurrency=1) == [1, 2, 3, 4, 5]
+    assert used() == [11.0, 0.0]
+
+
+def test_a_batch_holds_its_places_while_it_runs_and_no_longer(clock: ManualClock) -> None:
+    limiter = RateLimiter("3 concurrent", clock=clock)
+    seen: list[float] = []
+
+    async def look(value: int) -> int:
+        seen.append(limiter.usage("u1")[0]["used"])
+        if value == 0:
+            raise ZeroDivisionError
+        return value
+
+    chain = limiter.wrap(RunnableLambda(look))
+    assert run(chain.abatch([1, 2, 3], ME)) == [1, 2, 3]
+    assert seen[0] == 3.0
+    with pytest.raises(ZeroDivisionError):
+        run(chain.abatch([1, 0, 2], ME))
+    assert limiter.usage("u1")[0]["used"] == 0.0
+
+
+def test_a_batch_of_many_callers_needs_places_for_all(clock: ManualClock) -> None:
+    everybody = Limit(3, None, "concurrent", scope="global")
+    limiter = RateLimiter("2 concurrent", "9/minute", everybody, clock=clock)
+    chain = limiter.wrap(RunnablePassthrough())
+    configs = [Identity(user=user).config() for user in "aabb"]
+    with limiter.reserve("c"):
+        with pytest.raises(RateLimitExceeded) as caught:
+            chain.batch([1, 2, 3], configs[:3])
+        assert caught.value.limit == "3 concurrent"
+        assert [limiter.usage(key)[1]["used"] for key in "ab"] == [0.0, 0.0]
+    assert chain.batch([1, 2, 3], configs[:3]) == [1, 2, 3]
+    assert limiter.usage("global")[0]["used"] == 0.0
+
+
+def test_a_batch_that_is_cancelled_while_it_asks_leaves_nothing(clock: ManualClock) -> None:
+    limiter = RateLimiter("9/minute", "3 concurrent", clock=clock)
+    asked = limiter.store.areserve
+    tickets: list[Any] = []
+
+    async def work() -> None:
+        third = asyncio.Event()
+
+        async def slow(*args: Any) -> Any:
+            if len(tickets) == 2:
+                third.set()
+                await asyncio.sleep(60)
+            tickets.append(await asked(*args))
+            return tickets[-1]
+
+        limiter.store.areserve = slow
+        task = asyncio.create_task(limiter.wrap(RunnablePassthrough()).abatch([1, 2, 3], ME))
+        await third.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(work())
+    assert [row["used"] for row in limiter.usage("u1")] == [0.0, 0.0]
+
+
 def test_waiting_batches_go_item_by_item(clock: ManualClock) -> None:
     limiter = RateLimiter("1/second", on_limit="wait", clock=clock)
     seen: list[float] = []

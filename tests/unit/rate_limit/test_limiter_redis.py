@@ -14,9 +14,19 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.runnables import RunnablePassthrough
 from pydantic import SecretStr
 
-from langchain_guard import ConfigError, GuardUnavailable, Identity, Limit, Penalty, RateLimiter, RedisStore
+from langchain_guard import (
+    ConfigError,
+    GuardUnavailable,
+    Identity,
+    Limit,
+    Penalty,
+    RateLimiter,
+    RateLimitExceeded,
+    RedisStore,
+)
 from langchain_guard.testing import ManualClock, ScriptedChatModel
 from redis_server import RedisServer
 
@@ -289,6 +299,29 @@ def test_a_ban_holds_without_the_server(server: RedisServer, store: RedisStore) 
     limiter.ban("u1", 100)
     server.kill()
     assert limiter.hit("u1").banned
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_batch_takes_a_place_for_every_item_or_none(store: RedisStore, asynchronous: bool) -> None:
+    limiter = RateLimiter("100/minute", "3 concurrent", store=store)
+    chain = limiter.wrap(RunnablePassthrough())
+
+    async def abatch(values: list[int]) -> Any:
+        try:
+            return await chain.abatch(values, ME)
+        finally:
+            await store.aclose()
+
+    def batch(values: list[int]) -> Any:
+        return asyncio.run(abatch(values)) if asynchronous else chain.batch(values, ME)
+
+    with limiter.reserve("u1"):
+        with pytest.raises(RateLimitExceeded):
+            batch([1, 2, 3])
+        assert [row["used"] for row in limiter.usage("u1")] == [1.0, 1.0]
+        assert batch([1, 2]) == [1, 2]
+    assert batch([1, 2, 3]) == [1, 2, 3]
+    assert [row["used"] for row in limiter.usage("u1")] == [6.0, 0.0]
 
 
 def test_coroutines_look_and_ban_without_waiting_for_the_server(server: RedisServer, store: RedisStore) -> None:
