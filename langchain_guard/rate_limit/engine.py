@@ -34,7 +34,6 @@ class Engine:
         teller: Decides at once, where all limits are windows of scope "user" in memory and no more.
         owner: What makes two limiters the same one.
         measures: What the limits count.
-        penniless: Whether money is limited and nothing tells of any: only `hit` and `reserve` can be told it.
         caps: Whether a single call is capped.
         holds: Whether a wrapped call has something to settle.
     """
@@ -48,7 +47,6 @@ class Engine:
     teller: Teller | None
     owner: tuple[Any, ...]
     measures: frozenset[str]
-    penniless: bool
     caps: bool
     holds: bool
 
@@ -72,7 +70,6 @@ class Engine:
             if compiled.simple and isinstance(store, MemoryStore):
                 teller = store.teller(compiled, terms, refuses=single.penalty is None)
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
-        measures = frozenset(limit.measure for limit in every)
         return cls(
             store=store,
             terms=terms,
@@ -82,8 +79,7 @@ class Engine:
             prices=prices,
             teller=teller,
             owner=(id(store), limiter.limits, tuple(limiter.tiers.items()), limiter.key),
-            measures=measures,
-            penniless="cost" in measures and prices is None and limiter.estimate is None,
+            measures=frozenset(limit.measure for limit in every),
             caps=any(limit.period == CALL for limit in every),
             holds=limiter.refund_on_error or any(limit.settles for limit in every),
         )
@@ -108,20 +104,11 @@ class Engine:
             identity = limiter.identify(config) or identity_of(None)
         return self.callers.of(identity, config)
 
-    def must_know_prices(self) -> None:
-        """Refuse to limit what a chain costs without knowing what anything costs.
-
-        Raises:
-            ConfigError: There is a limit on cost, and neither `prices` nor `estimate`.
-        """
-        if self.penniless:
-            raise ConfigError("RateLimiter: a limit on cost needs prices={'model': (input, output)} in US dollars")
-
     def estimate(self, limiter: LimiterSettings, value: Any) -> Costs:
         """What a call with this input will probably take; only what some limit asks for is looked at."""
         if self.measures <= {"requests", "concurrent"}:
             return ONE
-        self.must_know_prices()
+        limiter.must_know_prices()
         if limiter.estimate is not None:
             estimated = limiter.estimate(value)
             amounts = _amounts(estimated)

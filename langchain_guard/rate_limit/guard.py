@@ -244,7 +244,7 @@ class RateLimiter(ByHand):
                 f"RateLimiter({str(limit)!r}) as a link never sees the answer, so {limit.measure} could not be settled; "
                 "write limiter.wrap(model), or limiter.wrap(chain) for all of a chain"
             )
-        self.engine.must_know_prices()
+        self.must_know_prices()
 
     def __or__(self, other: Any) -> Any:
         self._must_wrap()
@@ -268,7 +268,7 @@ class RateLimiter(ByHand):
         Raises:
             ConfigError: There is a limit on cost and no `prices`, or none for this model.
         """
-        self.engine.must_know_prices()
+        self.must_know_prices()
         models = models_in(runnable)
         taken: dict[str, Any] = {}
         if len(models) == 1:

@@ -148,6 +148,15 @@ class LimiterSettings(Guard):
         for limits in self.tiers.values():
             yield from limits
 
+    def must_know_prices(self) -> None:
+        """Refuse to limit what a chain costs without knowing what anything costs; `hit` and `reserve` can be told.
+
+        Raises:
+            ConfigError: There is a limit on cost, and neither `prices` nor `estimate`.
+        """
+        if not self.prices and self.estimate is None and any(limit.measure == "cost" for limit in self.every_limit):
+            raise ConfigError("RateLimiter: a limit on cost needs prices={'model': (input, output)} in US dollars")
+
     # -- dumps and copies
 
     @property

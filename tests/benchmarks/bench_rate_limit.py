@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ALWAYS = ((10**9, 60), (10**9 + 1, 3600), (10**9 + 2, 86400))
 RARELY = ((2, 3600), (20, 86400), (100, 604800))
 KEYS = [f"user{n}" for n in range(1000)]
+MANY = [f"user{n}" for n in range(20_000)]
 
 
 def versions() -> str:
@@ -176,25 +177,32 @@ def least(variants: dict[str, Callable[[], object]], rounds: int, number: int) -
 
 def cpu(rounds: int, number: int) -> None:
     """CPU per decision."""
-    print("\n## CPU per decision, in memory, 1000 callers (us)\n")
-    print("| engine | 1 window | 3 windows | refused | 3 windows, refused |\n|---|---|---|---|---|")
+    print("\n## CPU per decision, in memory, 1000 callers in turn (us); far between: 20,000 callers, 1 window of 1 s\n")
+    print("| engine | 1 window | 3 windows | refused | 3 windows, refused | far between |\n|---|---|---|---|---|---|")
     columns = {}
-    for title, windows in {"one": ALWAYS[:1], "three": ALWAYS, "refused": RARELY[:1], "three refused": RARELY}.items():
+    cases = {
+        "one": (ALWAYS[:1], KEYS),
+        "three": (ALWAYS, KEYS),
+        "refused": (RARELY[:1], KEYS),
+        "three refused": (RARELY, KEYS),
+        "far between": (((10**9, 1),), MANY),
+    }
+    for title, (windows, keys) in cases.items():
         variants = {}
         for name, make in engines().items():
             hit = make(windows)
 
-            def turn(hit: Hit = hit) -> None:
-                for key in KEYS:
+            def turn(hit: Hit = hit, keys: list[str] = keys) -> None:
+                for key in keys:
                     hit(key)
 
             variants[name] = turn
-        variants["loop"] = lambda: [None for _ in KEYS]
-        columns[title] = least(variants, rounds, number)
+        variants["loop"] = lambda keys=keys: [None for _ in keys]
+        best = least(variants, rounds, max(1, number * len(KEYS) // len(keys)))
+        columns[title] = {name: (each - best["loop"]) / len(keys) for name, each in best.items()}
     for name in columns["one"]:
         if name != "loop":
-            row = [f"{(columns[c][name] - columns[c]['loop']) / len(KEYS):.2f}" for c in columns]
-            print(f"| {name} | " + " | ".join(row) + " |")
+            print(f"| {name} | " + " | ".join(f"{columns[title][name]:.2f}" for title in columns) + " |")
 
 
 def worst_window(rounds: int) -> None:
@@ -392,7 +400,7 @@ def main() -> None:
         return
     print(versions())
     sections: dict[str, Callable[[], None]] = {
-        "cpu": lambda: cpu(chosen.rounds, chosen.number),
+        "cpu": lambda: cpu(chosen.rounds, chosen.number * 4),
         "window": lambda: worst_window(chosen.rounds),
         "million": lambda: million(chosen.keys),
         "overhead": lambda: overhead(chosen.rounds, chosen.number * 20),
