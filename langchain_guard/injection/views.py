@@ -59,9 +59,9 @@ def read(text: str) -> Reading:
         views += _undisplayed(text, signals)
     if "<" in text or "[//" in text or "[comment" in text:
         _hidden(text, pieces, signals)
+    views += [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
     if "```" in text or "~~~" in text or '"""' in text:
         views += _fenced(first)
-    views += [joined for name, parts in pieces.items() if (joined := _join(name, parts)) is not None]
     leet = _leet(first)
     if leet is not None:
         views.append(leet)
