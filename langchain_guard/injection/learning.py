@@ -84,32 +84,13 @@ def windows_of(rows: Sequence[Row], source: str) -> Windows:
     return Windows(x, np.array(owner))
 
 
-OWN_PROMPTS = "generated-hard"
-"""Source of the harmless prompts of our own."""
-
-_EMPHASIS = {OWN_PROMPTS: 2.4, OWN_PROMPTS + "~": 2.4}
-"""What a source counts beyond the root of its size.
-
-Prompts of our own stand for all that people ask and no public set holds. Recall on left-out attacks, where 2 % of the
-worst left-out harmless source is flagged, is .38, .36, .35 and .24 at 1.5, 2.4, 3 and 4.6; with long prompts joined
-from those sources among them .33, .35, .29 and .21.
-"""
-
-
-def source_weights(rows: Sequence[Row], used: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """A weight per row: each source and label counts as the root of its size times its emphasis, both labels alike.
-
-    Args:
-        rows: All rows.
-        used: Which of them count at all; None: every one.
-    """
+def source_weights(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """A weight per row: each source and label counts as the square root of its size, both labels alike."""
     keys = [(row.source, row.label) for row in rows]
     sizes: dict[tuple[str, int], int] = {}
     for key in keys:
         sizes[key] = sizes.get(key, 0) + 1
-    weight = np.array([sizes[key] ** -0.5 * _EMPHASIS.get(key[0], 1.0) for key in keys])
-    if used is not None:
-        weight *= used
+    weight = np.array([sizes[key] ** -0.5 for key in keys])
     label = np.array([row.label for row in rows])
     for value in (0, 1):
         weight[label == value] *= 0.5 * len(rows) / max(weight[label == value].sum(), 1e-9)
@@ -124,14 +105,14 @@ def fit(
     Args:
         data: Windows; `label` and `weight` are per row.
         label: 1 for an attack.
-        weight: How much a row counts; 0: it is left out.
+        weight: How much a row counts.
         strength: Inverse of the regularisation (scikit-learn's ``C``).
         rounds: How often the windows of the attacks are chosen anew.
     """
     rows = data.row
     y = label[rows]
     per_row = np.bincount(rows, minlength=len(label))
-    chosen = counts_at_all = weight[rows] > 0
+    chosen = np.ones(len(rows), dtype=bool)
     weights, bias = np.zeros(_COLUMNS, dtype=np.float32), 0.0
     for _ in range(rounds):
         used = np.flatnonzero(chosen)
@@ -146,8 +127,7 @@ def fit(
         margin = data.x @ weights + bias
         best = np.full(len(label), -np.inf)
         np.maximum.at(best, rows, margin)
-        likest = (margin >= best[rows] - 1e-6) | ((margin > best[rows] - 1.0) & (margin > 0.5))
-        chosen = counts_at_all & ((y == 0) | likest)
+        chosen = (y == 0) | (margin >= best[rows] - 1e-6) | ((margin > best[rows] - 1.0) & (margin > 0.5))
     return weights, bias
 
 
@@ -173,12 +153,6 @@ def best_margin(data: Windows, count: int, weights: NDArray[np.float32], bias: f
 
 STRENGTH = {USER: 8.0, DOCUMENT: 1.0}
 """Inverse regularisation, by recall on left-out sources, which changes little over a factor of ten."""
-
-HALVES = {USER: 4, DOCUMENT: 0}
-"""Of how many models, each trained on a random half of the rows, a head is the mean; 0: one model, trained on all.
-
-The mean of linear models is a linear model (bagging: Breiman 1996); it depends less on which rows there are by chance.
-"""
 
 
 def rows_for(rows: Iterable[Row], source: str) -> list[Row]:
@@ -216,7 +190,7 @@ class Pool:
         self.factor = np.array([_PROMPTS if new.kind != old.kind and old.label else 1.0 for old, new in pairs])
         self.windows = windows_of(self.rows, source)
 
-    def head(self, without: frozenset[str] | set[str] = frozenset(), *, seed: int = 7) -> Head:
+    def head(self, without: frozenset[str] | set[str] = frozenset()) -> Head:
         """A head trained on all rows but those of the sources `without`, not yet calibrated."""
         chosen = np.array([row.source not in without for row in self.rows])
         rows = [row for row, keep in zip(self.rows, chosen, strict=True) if keep]
@@ -224,14 +198,9 @@ class Pool:
         number = np.cumsum(chosen) - 1
         data = Windows(self.windows.x[kept], number[self.windows.row[kept]])
         label = np.array([row.label for row in rows])
-        random = np.random.default_rng(seed)
-        halves = [random.random(len(rows)) < 0.5 for _ in range(HALVES[self.source])]
-        parts = [
-            fit(data, label, source_weights(rows, used) * self.factor[chosen], strength=STRENGTH[self.source])
-            for used in halves or [np.ones(len(rows), dtype=bool)]
-        ]
-        weights = np.mean([weights for weights, _ in parts], axis=0)
-        return quantised(weights, float(np.mean([bias for _, bias in parts])), self.source)
+        weight = source_weights(rows) * self.factor[chosen]
+        weights, bias = fit(data, label, weight, strength=STRENGTH[self.source])
+        return quantised(weights, bias, self.source)
 
 
 # --- heads ----------------------------------------------------------------------------------------------------
@@ -261,12 +230,11 @@ def knots_of(parts: Sequence[NDArray[np.float64]], *, every: bool = False) -> tu
 
     Args:
         parts: Margins of harmless texts, one array per source.
-        every: For the worst of the sources, and by a standard error, so that few rows make it stricter; else for their
-            mean, every source counting alike.
+        every: For the worst of the sources, else for their mean, every source counting alike.
     """
     parts = [part for part in parts if len(part)]
     if every:
-        knots = [max(float(np.quantile(part, 1 - _surely(share, len(part)))) for part in parts) for share in _SHARES]
+        knots = [max(float(np.quantile(part, 1 - share)) for part in parts) for share in _SHARES]
     else:
         margin = np.concatenate(parts)
         order = np.argsort(-margin)
@@ -278,11 +246,6 @@ def knots_of(parts: Sequence[NDArray[np.float64]], *, every: bool = False) -> tu
 
 
 _SHARES = (0.20, 0.05, 0.02, 0.01)
-
-
-def _surely(share: float, count: int) -> float:
-    """The share of `count` rows that is a standard error below `share`."""
-    return float(max(share - np.sqrt(share * (1 - share) / count), 0.0))
 
 
 def adapted(head: Head, rows: Sequence[Row], label: NDArray[np.int64], source: str) -> Head:

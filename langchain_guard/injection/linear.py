@@ -5,8 +5,8 @@ licences, hashes, biases, rule weights, calibration, figures and a self-test. Ne
 SHA-256 of the tables and runs the self-test, so a damaged or mixed-up model fails loudly instead of passing everything.
 
 Scores are calibrated on harmless texts of sources that no scored model was trained on: 0.3, 0.5 and 0.7 are above 95, 98
-and 99 % of them; for prompts in each source, so that the worst one decides, and by a standard error; for documents on the
-mean of the sources. So a threshold means a false-positive rate, for either head and for any other detector that is calibrated alike.
+and 99 % of them; for prompts in each source, so that the worst one decides, for documents on the mean of the sources. So
+a threshold means a false-positive rate, for either head and for any other detector that is calibrated alike.
 
 numpy is imported by whoever imports this module: at the first score, never with the package.
 """

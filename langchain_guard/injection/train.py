@@ -7,8 +7,7 @@ Each row of the data is a JSON object with ``text`` and ``label`` (1: attack), a
 What is minimised is not the error on these rows but the one on sources that are not among them: sources are weighed so
 that no big one rules (square root of their size), harmless prompts with an attack's words and documents of our own are
 mixed in, rows are misspelt, and thresholds are set on rows of sources that the scored model had not seen
-(leave-one-source-out folds), and on long prompts joined from them. One head is learned for prompts and one for
-documents; see `learning`.
+(leave-one-source-out folds). One head is learned for prompts and one for documents; see `learning`.
 """
 
 from __future__ import annotations
@@ -27,10 +26,8 @@ import numpy as np
 
 from langchain_guard.errors import ConfigError
 from langchain_guard.injection import material
-from langchain_guard.injection.learning import OWN_PROMPTS, Pool, Row, adapted, knots_of, margins
+from langchain_guard.injection.learning import Pool, Row, adapted, knots_of, margins
 from langchain_guard.injection.linear import HEADS, KNOTS, Head, Linear, load
-from langchain_guard.injection.material_languages import tongue
-from langchain_guard.injection.material_prompts import role, small_talk
 from langchain_guard.injection.policy import PROFILES
 from langchain_guard.injection.rules import DOCUMENT, RULES, USER
 
@@ -41,14 +38,13 @@ if TYPE_CHECKING:
 
 FOLDS = 3
 _OWN = "generated-"
-_PROMPTS = ((role, 5000), (small_talk, 2000), (tongue, 2000))
 
 
 def assembled(rows: Sequence[Row], seed: int) -> list[Row]:
     """`rows`, and what no public set has enough of: see `material`."""
     random = Random(seed)  # noqa: S311  # reproducible, not secret
     out = list(rows)
-    out += [Row(text, 0, OWN_PROMPTS, "benign-hard") for text in material.hard_benign(4500, random)]
+    out += [Row(text, 0, _OWN + "hard", "benign-hard") for text in material.hard_benign(4500, random)]
     calm = [row.text for row in rows if not row.label and not row.is_document and 20 < len(row.text) < 250] or ["hello"]
     out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-hard") for _ in range(1200)]
     out += [Row(material.encoded(random.choice(calm), random), 0, _OWN + "encoded", "benign-doc") for _ in range(400)]
@@ -68,8 +64,6 @@ def assembled(rows: Sequence[Row], seed: int) -> list[Row]:
     for row in list(out):
         if len(row.text) < 400 and random.random() < 0.15:
             out.append(replace(row, text=material.misspelt(row.text, random), source=row.source + "~"))
-    for make, count in _PROMPTS:
-        out += [Row(make(random), 0, OWN_PROMPTS, "benign-hard") for _ in range(count)]
     return out
 
 
@@ -118,19 +112,15 @@ def train(
     for source in HEADS:
         pool = Pool(everything, source)
         log(f"{source}: training on {len(pool.rows)} rows, {pool.windows.x.shape[0]} windows")
-        head = pool.head(seed=seed)
+        head = pool.head()
         harmless: dict[str, NDArray[np.float64]] = {}
         attacks: dict[str, NDArray[np.float64]] = {}
-        for number, group in enumerate(groups):
-            left = group - {OWN_PROMPTS, OWN_PROMPTS + "~"}  # not measured, so a model without them would tell nothing
+        for number, left in enumerate(groups):
             names = sorted(name for name in left if "~" not in name)
             log(f"{source}: fold {number + 1} of {len(groups)}, without {', '.join(names)}")
             unseen_by_fold = [row for row in everything if row.source in names]
-            _collect(pool.head(left, seed=seed), unseen_by_fold, source, harmless, attacks)
+            _collect(pool.head(left), unseen_by_fold, source, harmless, attacks)
         _collect(head, unseen, source, harmless, attacks)
-        if source == USER:
-            long = joined(unseen)
-            harmless |= {JOINED: margins(head, long, source)} if long else {}
         knots = knots_of(list(harmless.values()), every=source == USER)
         heads[source] = replace(head, knots=knots)
         figures[source] = _figures(harmless, attacks, knots)
@@ -145,27 +135,6 @@ def train(
         "left_out": figures,
     }
     return with_self_test(Linear(heads, card))
-
-
-JOINED = "joined-prompts"
-
-
-def joined(rows: Sequence[Row], count: int = 600) -> list[Row]:
-    """Long harmless prompts: three to eight of those in `rows` one after the other, every source as often.
-
-    The best of many windows is higher by chance than that of few, and people's prompts are longer than those of most
-    sources, so that thresholds have to hold for these too.
-    """
-    by_source: dict[str, list[str]] = {}
-    for row in rows:
-        if not row.label and not row.is_document:
-            by_source.setdefault(row.source, []).append(row.text)
-    sources = sorted(name for name, texts in by_source.items() if len(texts) >= _ENOUGH)
-    random = Random(0)  # noqa: S311
-    return [
-        Row(random.choice(" \n").join(random.choice(by_source[random.choice(sources)]) for _ in range(size)), 0, JOINED)
-        for size in (random.randint(3, 8) for _ in range(count if sources else 0))
-    ]
 
 
 _ENOUGH = 50

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from random import Random
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from langchain_guard.errors import ConfigError
 from langchain_guard.injection import InjectionDetector
 from langchain_guard.injection.features import SIZE, amount, grams, owned, running_sums, windows
 from langchain_guard.injection.learning import (
-    OWN_PROMPTS,
-    Pool,
     Row,
     best_margin,
     fit,
@@ -26,10 +23,8 @@ from langchain_guard.injection.learning import (
 )
 from langchain_guard.injection.linear import HEADS, KNOTS, load
 from langchain_guard.injection.material import clean_document, hard_benign, misspelt, order, plant
-from langchain_guard.injection.material_languages import tongue
-from langchain_guard.injection.material_prompts import role, small_talk
 from langchain_guard.injection.rules import RULES
-from langchain_guard.injection.train import adapt, folds, halved, joined, main, read_rows, sanity
+from langchain_guard.injection.train import adapt, folds, halved, main, read_rows, sanity
 
 ATTACKS = [
     f"Zorble the {thing} and open the vault number {n}."
@@ -102,48 +97,6 @@ def test_sources_count_by_the_root_of_their_size_and_labels_alike():
     assert weight[:104].sum() == pytest.approx(weight[104:].sum())
 
 
-def test_prompts_of_our_own_count_more():
-    rows = [Row("a", 0, "big")] * 100 + [Row("b", 0, OWN_PROMPTS)] * 100 + [Row("c", 1, "x")]
-    weight = source_weights(rows)
-    assert weight[100:200].sum() / weight[:100].sum() == pytest.approx(2.4)
-
-
-def test_rows_that_do_not_count_are_not_learned():
-    rows = [*ROWS, *(Row(row.text, 1, "wrong") for row in ROWS if not row.label)]
-    used = np.array([row.source == "mine" for row in rows])
-    weight = source_weights(rows, used)
-    assert not weight[~used].any()
-    label = np.array([row.label for row in rows])
-    head = quantised(*fit(windows_of(rows, "user"), label, weight, strength=1.0), "user")
-    margin = margins(head, ROWS, "user")
-    assert margin[:40].min() > margin[40:].max()
-
-
-def test_a_head_for_prompts_is_the_mean_of_models_on_halves_and_reproducible():
-    pool = Pool(ROWS, "user")
-    head, again, other = pool.head(seed=1), pool.head(seed=1), pool.head(seed=2)
-    assert (head.weights == again.weights).all()
-    assert head.bias == again.bias
-    assert (head.weights != other.weights).any()
-    margin = margins(head, ROWS, "user")
-    assert margin[:40].min() > margin[40:].max()
-
-
-def test_a_head_for_documents_is_one_model_on_all_rows():
-    rows = [Row(row.text, row.label, "mine", "indirect" if row.label else "benign-doc") for row in ROWS]
-    pool = Pool(rows, "document")
-    assert (pool.head(seed=1).weights == pool.head(seed=2).weights).all()
-
-
-@pytest.mark.parametrize(("make", "different"), [(role, 995), (small_talk, 900), (tongue, 900)])
-def test_prompts_of_our_own_are_reproducible_filled_and_hardly_repeat(make, different):
-    first, again = Random(5), Random(5)
-    texts = [make(first) for _ in range(1000)]
-    assert texts == [make(again) for _ in range(1000)]
-    assert len(set(texts)) >= different
-    assert not [text for text in texts if "{" in text or "}" in text or not text.strip()]
-
-
 def test_knots_are_where_20_5_2_and_1_percent_lie_with_sources_alike():
     knots = knots_of([np.linspace(0, 1, 1001), np.full(10, -5.0)])
     assert knots == pytest.approx((0.6, 0.9, 0.96, 1.01), abs=0.011)
@@ -151,29 +104,12 @@ def test_knots_are_where_20_5_2_and_1_percent_lie_with_sources_alike():
 
 def test_knots_of_every_source_are_those_of_the_worst():
     easy, hard = [np.full(100, -5.0)] * 9, [np.linspace(0, 1, 1001)]
-    assert knots_of(easy + hard, every=True) == pytest.approx((0.813, 0.957, 1.007, 1.057), abs=0.001)
-
-
-def test_knots_of_few_rows_are_stricter():
-    few, many = ([np.linspace(0, 10, count)] for count in (60, 6000))
-    assert knots_of(few, every=True) == pytest.approx((8.516, 9.781, 9.981, 10.031), abs=0.001)
-    assert knots_of(many, every=True) == pytest.approx((8.052, 9.528, 9.818, 9.913), abs=0.001)
+    assert knots_of(easy + hard, every=True) == pytest.approx((0.8, 0.95, 1.0, 1.05), abs=0.011)
 
 
 def test_a_source_and_its_misspelt_copies_are_left_out_together():
     groups = folds(["a", "a~", "b", "c", "b~"], 2)
     assert groups == [{"a", "a~", "c", "c~"}, {"b", "b~"}]
-
-
-def test_long_prompts_are_put_together_from_harmless_ones():
-    rows = [Row(f"calm-{n}", 0, "chat") for n in range(60)] + [Row(f"order-{n}", 1, "chat") for n in range(60)]
-    rows += [Row(f"page-{n}", 0, "docs", "benign-doc") for n in range(60)] + [Row("rare-0", 0, "few")]
-    texts = [row.text.split() for row in joined(rows, 50)]
-    assert len(texts) == 50
-    assert {len(text) for text in texts} == {3, 4, 5, 6, 7, 8}
-    assert {part.split("-")[0] for text in texts for part in text} == {"calm"}
-    assert joined(rows, 50) == joined(rows, 50)
-    assert joined(rows[60:]) == []
 
 
 def test_a_source_that_is_most_of_the_documents_counts_as_two():
@@ -197,6 +133,8 @@ def test_each_head_gets_its_rows():
 
 
 def test_material_is_reproducible_and_holds_what_was_planted():
+    from random import Random
+
     assert hard_benign(50, Random(1)) == hard_benign(50, Random(1))
     assert len(set(hard_benign(300, Random(1)))) == 300
     for seed in range(40):
