@@ -59,9 +59,6 @@ class Engine:
         store: Store = limiter.store
         terms = Terms(limiter.clock, limiter.lease, limiter.on_store_error, limiter.local_share)
         single = Gate(store, terms, penalty=None if limiter.on_limit == "flag" else limiter.penalty)
-        gate = single
-        if limiter.on_limit == "wait":
-            gate = replace(single, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
         callers = Callers(store, limiter.limits, limiter.tiers, limiter.key, limiter.require, {}, store.plan(()))
         every = list(limiter.every_limit)
         teller = None
@@ -69,6 +66,9 @@ class Engine:
             ((_, compiled),) = callers.spelled("u").subjects
             if compiled.simple and isinstance(store, MemoryStore):
                 teller = store.teller(compiled, terms, refuses=single.penalty is None)
+        gate = replace(single, teller=teller)
+        if limiter.on_limit == "wait":
+            gate = replace(gate, waits=True, max_wait=limiter.max_wait, max_waiters=limiter.max_waiters)
         prices = Prices(limiter.prices, dearest=limiter.unknown_model == "dearest") if limiter.prices else None
         return cls(
             store=store,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langchain_guard.rate_limit.limits import Costs
     from langchain_guard.rate_limit.penalty import Penalty
     from langchain_guard.rate_limit.protocol import Store, Subject, Terms, Ticket
+    from langchain_guard.rate_limit.store import Teller
 
 Admission = tuple[Decision, "Ticket | None"]
 
@@ -36,6 +37,7 @@ class Gate:
         max_wait: Most seconds that it waits.
         max_waiters: Most callers that wait for one key at a time.
         penalty: What becomes of those who do not stop.
+        teller: The store's short cut for one subject, where the limits allow it.
     """
 
     store: Store
@@ -44,6 +46,7 @@ class Gate:
     max_wait: float = 60.0
     max_waiters: int = 1000
     penalty: Penalty | None = None
+    teller: Teller | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Gate:
         return self
@@ -74,7 +77,11 @@ class Gate:
     def _try(self, subjects: tuple[Subject, ...], costs: Costs, *, hold: bool) -> Admission:
         if hold:
             return self.store.reserve(subjects, costs, self.terms)
-        return self.store.hit(subjects, costs, self.terms), None
+        return self._told(subjects, costs) or (self.store.hit(subjects, costs, self.terms), None)
+
+    def _told(self, subjects: tuple[Subject, ...], costs: Costs) -> Admission | None:
+        told = None if self.teller is None else self.teller(subjects[0][0], costs)
+        return None if told is None else (told, None)
 
     def _wait(self, subjects: tuple[Subject, ...], costs: Costs, *, hold: bool) -> Admission:
         turn = _Turn(self, subjects)
@@ -129,7 +136,7 @@ class Gate:
     async def _atry(self, subjects: tuple[Subject, ...], costs: Costs, *, hold: bool) -> Admission:
         if hold:
             return await self.store.areserve(subjects, costs, self.terms)
-        return await self.store.ahit(subjects, costs, self.terms), None
+        return self._told(subjects, costs) or (await self.store.ahit(subjects, costs, self.terms), None)
 
     async def _await(self, subjects: tuple[Subject, ...], costs: Costs, *, hold: bool) -> Admission:
         turn = _Turn(self, subjects)
