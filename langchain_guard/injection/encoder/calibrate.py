@@ -77,10 +77,8 @@ def read_fold(path: Path) -> list[Scored]:
     ]
 
 
-def scale_of(scored: Iterable[Scored], *, every: bool = False, errors: float = 0.0) -> Scale:
+def scale_of(scored: Iterable[Scored], *, every: bool = False) -> Scale:
     """The scale for one origin from its harmless rows: rates on the mean of the sources, or in *every* source.
-
-    See `scale.knots_of` for *errors*.
 
     Raises:
         ConfigError: no source has enough harmless rows.
@@ -95,7 +93,7 @@ def scale_of(scored: Iterable[Scored], *, every: bool = False, errors: float = 0
         raise ConfigError(
             f"no left-out source has {_ENOUGH} harmless rows of each origin: nothing to set the scales on"
         )
-    return Scale(knots_of(kept, every=every, errors=errors), growth)
+    return Scale(knots_of(kept, every=every), growth)
 
 
 def _growth(harmless: Sequence[Scored]) -> float:

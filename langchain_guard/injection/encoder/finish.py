@@ -168,11 +168,7 @@ def set_scales(
         kind: calibrate.paired(part, scales["document" if kind == "document" else "user"], by_linear, kind)
         for kind, part in (("document", documents), ("other", others), ("english", english))
     }
-    # As for the linear model, a standard error on top; rows of folds are scored by weaker models, which is strict enough.
-    pairs = {
-        kind: calibrate.scale_of(part, every=kind != "document", errors=float(kind == "english"))
-        for kind, part in both.items()
-    }
+    pairs = {kind: calibrate.scale_of(part, every=kind != "document") for kind, part in both.items()}
     card["scales"] = {name: {"knots": list(scale.knots), "growth": scale.growth} for name, scale in scales.items()}
     card["paired"] = {name: list(scale.knots) for name, scale in pairs.items()}
     card["linear"] = fingerprint(linear)

@@ -63,38 +63,27 @@ class Scale(NamedTuple):
         return MARKS[at] + share * (MARKS[at + 1] - MARKS[at])
 
 
-def knots_of(groups: Sequence[Sequence[float]], *, every: bool = False, errors: float = 0.0) -> tuple[float, ...]:
+def knots_of(groups: Sequence[Sequence[float]], *, every: bool = False) -> tuple[float, ...]:
     """Knots from harmless logits of sources that the model has not seen, one sequence per source.
 
     Args:
         groups: Logits, one sequence per source; a source counts alike however many rows it has.
-        every: Whether the rates hold in each source, so that the worst one decides, or for the mean of the sources.
-        errors: By how many standard errors they hold in each source: few rows make a scale stricter.
+        every: Whether the rates hold for each source, so that the worst one decides, or for the mean of the sources.
     """
     if every:
-        parts = [_knots([group], [_surely(rate, len(group), errors) for rate in RATES]) for group in groups]
-        knots = [max(part[i] for part in parts) for i in range(len(RATES))]
-    else:
-        knots = _knots(groups, RATES)
-    for i in range(1, len(knots)):
-        knots[i] = max(knots[i], knots[i - 1] + 0.05)
-    return tuple(round(knot, 4) for knot in knots)
-
-
-def _surely(rate: float, count: int, errors: float) -> float:
-    """The share of *count* rows that is so many standard errors below *rate*."""
-    return max(rate - errors * math.sqrt(rate * (1 - rate) / count), 0.0)
-
-
-def _knots(groups: Sequence[Sequence[float]], rates: Sequence[float]) -> list[float]:
+        parts = [knots_of([group]) for group in groups]
+        return tuple(max(part[i] for part in parts) for i in range(len(RATES)))
+    values = sorted(value for group in groups for value in group)
     weights = sorted((value, 1 / len(group) / len(groups)) for group in groups for value in group)
     knots = []
-    for rate in rates:
-        above, knot = 0.0, weights[-1][0]
+    for rate in RATES:
+        above, knot = 0.0, values[-1]
         for value, weight in reversed(weights):
             if above + weight > rate + 1e-12:
                 knot = value
                 break
             above += weight
         knots.append(knot)
-    return knots
+    for i in range(1, len(knots)):
+        knots[i] = max(knots[i], knots[i - 1] + 0.05)
+    return tuple(round(knot, 4) for knot in knots)
