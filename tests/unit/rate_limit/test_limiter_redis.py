@@ -248,7 +248,7 @@ def test_all_threads_hear_of_the_outage(server: RedisServer, store: RedisStore) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert max(slow) < 0.5  # 0.25 s once, plus the scheduling of 16 threads
+    assert max(slow) < 2.0  # 0.25 s once, and a loaded machine; one thread after the other it would be 4 s
     assert sum(seconds > 0.2 for seconds in slow) <= 16
 
 
