@@ -38,8 +38,8 @@ class Identity:
         scopes: What the caller may do, such as ``{"orders:read"}``; asked for by ``ToolRule(requires=...)``.
 
     Raises:
-        ConfigError: An argument is unknown or of another type, the user or the tier is empty, the address is none, or ``verified``
-            is claimed without a user.
+        ConfigError: An argument is unknown or of another type, the user or the tier is empty, the address is none, or
+            ``verified`` is claimed without a user.
     """
 
     user: str | None = None

@@ -11,7 +11,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 from langchain_guard.scrub.finder import Search
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MARK, _OWN = 12, 8  # hexadecimal digits: 48 bits that tell a token from chance, 32 bits that tell tokens apart
 
 
+@strict
 class Canary:
     """Plants tokens and finds them: if one comes back, the model repeats what it was told to keep to itself.
 

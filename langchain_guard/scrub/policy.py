@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from langchain_guard.errors import ConfigError, GuardUnavailable
+from langchain_guard.errors import ConfigError, GuardUnavailable, strict
 from langchain_guard.patterns import compile_pattern, value_is_looked_at
 from langchain_guard.policy import Judged
 from langchain_guard.scrub.finder import PatternFinder, Search
@@ -35,6 +35,7 @@ OTHER_KINDS = ("invisible", "link", "markup", "ansi", "canary", "protected_text"
 DEFAULT_LONGEST = 1024
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class ScrubRule:
     r"""A rule of the application's own.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import Field
 
-from langchain_guard.errors import ConfigError, OutputBlocked
+from langchain_guard.errors import ConfigError, OutputBlocked, strict
 from langchain_guard.identity import ANONYMOUS, identity_of
 from langchain_guard.policy import Judged
 from langchain_guard.scrub.finder import PatternFinder, Search
@@ -50,6 +50,7 @@ class _Book:
         self.counters: dict[str, int] = {}
 
 
+@strict
 class Vault:
     """Remembers which placeholder stands for which value; safe to share between threads.
 

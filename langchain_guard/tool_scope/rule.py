@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from langchain_guard.errors import ConfigError
+from langchain_guard.errors import ConfigError, strict
 from langchain_guard.tool_scope.arg import Arg, callable_data
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def one_of(value: Any, allowed: Any, what: str) -> None:
         raise ConfigError(f"{what}={value!r} must be one of {', '.join(map(repr, get_args(allowed)))}")
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class ToolRule:
     """What one tool may be called with, by whom, and how often.

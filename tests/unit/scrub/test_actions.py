@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.load import dumps, loads
 
 from langchain_guard import Canary, ConfigError, GuardUnavailable, OutputBlocked, OutputScrubber, ScrubRule, Vault
 from langchain_guard.scrub.policy import keyed_hash, mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAIL = "bob@example.com"
 
@@ -107,6 +111,19 @@ def test_overlapping_kinds_take_the_stricter_action() -> None:
 def test_what_cannot_be_built(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         OutputScrubber(**settings)
+
+
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        (lambda: ScrubRule("ticket", "T-[0-9]{6}", nope=1), "pattern"),
+        (lambda: Vault(nope=1), "max_values"),
+        (lambda: Canary(nope=1), "note"),
+    ],
+)
+def test_an_unknown_keyword_is_an_error_that_names_the_known_ones(build: Callable[[], object], names: str) -> None:
+    with pytest.raises(ConfigError, match=f"no argument 'nope'; it has .*{names}"):
+        build()
 
 
 def test_an_error_never_shows_the_key() -> None:

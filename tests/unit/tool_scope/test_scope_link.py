@@ -332,6 +332,7 @@ def test_bad_settings_fail_when_the_scope_is_built(settings: dict[str, Any], say
         (lambda: ToolRule(requires="orders:read"), "requires"),
         (lambda: ToolRule(requires=[5]), "requires"),
         (lambda: ToolRule(requires=5), "requires"),
+        (lambda: ToolRule(buget=1), "no argument 'buget'; it has .*budget"),
         (lambda: ToolRule(when=5), "when"),
         (lambda: ToolRule(when=asyncio.sleep), "when"),
         (lambda: ToolRule(approve="boss"), "approve"),
